@@ -1,0 +1,38 @@
+# Bare `make` lists the targets. Each does its own set-up on a machine with make, Node >= 20, Go >= 1.26 and Python >= 3.9.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+NODE_STAMP := node_modules/.kube-sg-installed
+
+.PHONY: help
+help: ## print this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
+
+.PHONY: test
+test: setup ## typecheck, lint, and every test; the last line is `N passed, N failed`
+	@tsc --noEmit
+	@eslint .
+	@prettier --check --log-level warn .
+	@node scripts/test.ts
+
+.PHONY: lint
+lint: setup ## typecheck, ESLint and prettier
+	@tsc --noEmit
+	@eslint .
+	@prettier --check --log-level warn .
+
+.PHONY: clean
+clean: ## remove what was built here (not the programs in your cache folder)
+	@rm -rf dist .run .tap node_modules
+
+.PHONY: setup
+setup: $(NODE_STAMP)
+
+$(NODE_STAMP): package.json package-lock.json scripts/require-tools
+	@scripts/require-tools
+	@echo 'installing packages (npm ci) ...'
+	@npm ci --no-audit --no-fund --loglevel=error
+	@test "$$(node -v | cut -d. -f1)" = v24 || { echo "node_modules/.bin/node is $$(node -v), not 24: is this Linux on x64 or arm64?" >&2; exit 1; }
+	@tap build >/dev/null
+	@touch $@

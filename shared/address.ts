@@ -1,0 +1,37 @@
+/** IP addresses and CIDRs in one canonical text. Pure. */
+import { Address4, Address6 } from 'ip-address'
+
+/**
+ * The canonical text of an IP address: dotted quads, or RFC 5952 for IPv6. Undefined when it is not exactly one address
+ * (a prefix length, a zone, an IPv4-mapped IPv6 address and `010.0.0.1` are none).
+ */
+export function canonicalAddress(text: string): string | undefined {
+  if (/[/%\s]/.test(text)) return undefined
+  if (Address4.isValid(text)) return new Address4(text).correctForm()
+  if (!Address6.isValid(text)) return undefined
+  const address = new Address6(text)
+  return address.is4() ? undefined : address.correctForm()
+}
+
+/** The canonical text of a CIDR, host bits cleared as EC2 does it; undefined when it is not a CIDR with its length. */
+export function canonicalCidr(text: string): string | undefined {
+  const [address, length, ...rest] = text.split('/')
+  if (address === undefined || length === undefined || rest.length > 0 || !/^\d{1,3}$/.test(length)) return undefined
+  if (canonicalAddress(address) === undefined) return undefined
+  const parsed = address.includes(':') ? parse6(text) : parse4(text)
+  return parsed === undefined ? undefined : `${parsed.startAddress().correctForm()}/${String(parsed.subnetMask)}`
+}
+
+/** Whether the canonical address lies in one of the canonical CIDRs. */
+export function isWithin(address: string, cidrs: readonly string[]): boolean {
+  const six = address.includes(':')
+  return cidrs.some((cidr) => {
+    if (cidr.includes(':') !== six) return false
+    return six
+      ? new Address6(address).isInSubnet(new Address6(cidr))
+      : new Address4(address).isInSubnet(new Address4(cidr))
+  })
+}
+
+const parse4 = (text: string): Address4 | undefined => (Address4.isValid(text) ? new Address4(text) : undefined)
+const parse6 = (text: string): Address6 | undefined => (Address6.isValid(text) ? new Address6(text) : undefined)
