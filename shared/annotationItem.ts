@@ -1,0 +1,126 @@
+/** One item of an annotation's value: `protocol[:ports]`. Pure. */
+import { canonicalProtocol, hasPorts } from './rules.ts'
+import type { Protocol } from './rules.ts'
+import { nearest } from './annotationSuggestion.ts'
+
+/** What one item asks, in some group. */
+export interface Item {
+  readonly protocol: Protocol
+  readonly fromPort: number
+  readonly toPort: number
+}
+
+export type ItemResult =
+  { readonly item: Item; readonly warning?: string } | { readonly problem: string; readonly item?: never }
+
+const NAMED = ['tcp', 'udp', 'icmpv6', 'icmp', 'all']
+const NUMBER = /^(?:0|[1-9]\d{0,2})$/
+const PORTS = /^([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/
+const LAST_PORT = 65535
+
+const LEGAL_PROTOCOLS = "protocol must be 'tcp', 'udp', 'icmp', 'icmpv6', 'all' or a number from 0 to 255"
+const LEGAL_PORTS =
+  "port must be a number from 1 to 65535 without leading zeros, a range such as '5000-5050', or '*' for all"
+
+/** What a protocol without ports lets in. */
+const EVERYTHING: Readonly<Record<string, string>> = { icmp: 'means every type', icmpv6: 'means every type' }
+
+/** Protocol numbers that are far better known as ports: whoever writes one alone has probably forgotten `tcp:`. */
+const BETTER_KNOWN_AS_PORTS = new Set(['20', '21', '22', '23', '25', '53', '80', '88', '110', '111', '123', '143'])
+
+/** @param text one item without the blanks around it */
+export function parseItem(text: string): ItemResult {
+  const result = read(text)
+  if (result.problem === undefined) return result
+  const suggestion = suggest(text)
+  return suggestion === undefined ? result : { problem: `${result.problem}; did you mean '${suggestion}'?` }
+}
+
+/** The canonical text of an item; {@link parseItem} reads it back. */
+export function printItem({ protocol, fromPort, toPort }: Item): string {
+  if (!hasPorts(protocol)) return protocol
+  if (fromPort === 0 && toPort === LAST_PORT) return `${protocol}:*`
+  return fromPort === toPort ? `${protocol}:${fromPort}` : `${protocol}:${fromPort}-${toPort}`
+}
+
+/**
+ * Sorts items and merges the repeated, overlapping and adjacent ranges of each protocol, so that equal wishes are equal
+ * and none takes more of a group's quota than it needs. `all` is a protocol of its own and absorbs nothing.
+ */
+export function mergeItems(items: readonly Item[]): Item[] {
+  const sorted = items.toSorted(
+    (a, b) => (a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : 0) || a.fromPort - b.fromPort
+  )
+  const merged: Item[] = []
+  for (const item of sorted) {
+    const last = merged.at(-1)
+    if (last?.protocol === item.protocol && item.fromPort <= last.toPort + 1)
+      merged[merged.length - 1] = { ...last, toPort: Math.max(last.toPort, item.toPort) }
+    else merged.push(item)
+  }
+  return merged
+}
+
+type Read = { readonly item: Item; readonly warning?: string; readonly problem?: never } | { readonly problem: string }
+
+/** The grammar itself: no suggestions, so that suggestions can be checked with it. */
+function read(text: string): Read & { readonly problem?: string } {
+  const colon = text.indexOf(':')
+  const name = (colon < 0 ? text : text.slice(0, colon)).toLowerCase()
+  const ports = colon < 0 ? undefined : text.slice(colon + 1)
+  if (!NAMED.includes(name) && !(NUMBER.test(name) && Number(name) <= 255)) return { problem: LEGAL_PROTOCOLS }
+  const protocol = canonicalProtocol(name)
+  if (!hasPorts(protocol)) {
+    if (ports !== undefined)
+      return {
+        problem: `'${name}' takes no ports: write '${protocol}' alone, which ${EVERYTHING[protocol] ?? 'opens all of them'}`
+      }
+    const item = { protocol, fromPort: -1, toPort: -1 }
+    if (!BETTER_KNOWN_AS_PORTS.has(name)) return { item }
+    return { item, warning: `'${name}' is protocol number ${name} and opens no port; for the port write 'tcp:${name}'` }
+  }
+  if (ports === undefined)
+    return { problem: `'${name}' needs ports, such as '${name}:443', '${name}:5000-5050' or '${name}:*' for all` }
+  if (ports === '*') return { item: { protocol, fromPort: 0, toPort: LAST_PORT } }
+  const [, first, last = first] = PORTS.exec(ports) ?? []
+  const [fromPort, toPort] = [Number(first), Number(last)]
+  if (!(fromPort <= LAST_PORT && toPort <= LAST_PORT)) return { problem: LEGAL_PORTS }
+  if (fromPort > toPort) return { problem: 'first port must be less than or equal to last port' }
+  return { item: { protocol, fromPort, toPort } }
+}
+
+/** What was probably meant: only ever text that the grammar takes, and never wider than what was written. */
+function suggest(text: string): string | undefined {
+  if (text.length > 64) return undefined
+  const compact = text.replace(/\s+/g, '').toLowerCase()
+  const candidate =
+    /^sg-[0-9a-f]+:(.+)$/.exec(compact)?.[1] ??
+    rewrite(/^([\d-]+)[/:](tcp|udp)$/, compact, (ports, protocol) => `${protocol}:${repairPorts(ports)}`) ??
+    rewrite(/^(\d+(?:-\d+)?)()$/, compact, (ports) => `tcp:${ports}`) ??
+    rewrite(/^(-1|any|\*)(?:[:/]\*)?()$/, compact, () => 'all') ??
+    rewrite(/^(tcp|udp)(\d.*)$/, compact, (protocol, ports) => `${protocol}:${repairPorts(ports)}`) ??
+    rewrite(/^([a-z0-9]+)(?:[:/=._](.*))?$/, compact, repairBoth)
+  if (candidate === undefined || candidate === text) return undefined
+  return read(candidate).problem === undefined ? candidate : undefined
+}
+
+function rewrite(pattern: RegExp, text: string, by: (a: string, b: string) => string): string | undefined {
+  const match = pattern.exec(text)
+  return match === null ? undefined : by(match[1] ?? '', match[2] ?? '')
+}
+
+function repairBoth(name: string, ports: string): string {
+  const number = NUMBER.test(name.replace(/^0+(?=\d)/, '')) ? name.replace(/^0+(?=\d)/, '') : undefined
+  const protocol = canonicalProtocol(number ?? nearest(name, NAMED) ?? name)
+  if (hasPorts(protocol)) return ports === '' ? protocol : `${protocol}:${repairPorts(ports)}`
+  return ['', '*', '-1', '0-65535'].includes(ports) ? protocol : `${protocol}:${ports}`
+}
+
+function repairPorts(ports: string): string {
+  if (/^0+(?:-|:|\.\.)65535$/.test(ports)) return '*'
+  const [first, last, ...rest] = ports.split(/[-:–—]|\.\./).filter((part) => part !== '')
+  if (first === undefined || rest.length > 0) return ports
+  const numbers = [first, last ?? first].map((part) => part.replace(/^0+(?=\d)/, ''))
+  const [low, high] = numbers.toSorted((a, b) => Number(a) - Number(b))
+  return low === high ? String(low) : `${String(low)}-${String(high)}`
+}
