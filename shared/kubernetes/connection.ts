@@ -1,0 +1,187 @@
+/** The way to the API server that all of a process shares. */
+import type { Readable } from 'node:stream'
+import {
+  AdmissionregistrationV1Api,
+  AuthorizationV1Api,
+  CoordinationV1Api,
+  CoreV1Api,
+  createConfiguration,
+  EventsV1Api,
+  ResponseContext,
+  ServerConfiguration,
+  wrapHttpLibrary
+} from '@kubernetes/client-node'
+import type { Configuration } from '@kubernetes/client-node'
+import type { Logger } from '../logger.ts'
+import { cacheCredentials } from './connectionCredentials.ts'
+import type { CredentialSource } from './connectionCredentials.ts'
+import { createTransport } from './connectionTransport.ts'
+import type { Answer, RequestReport, Transport } from './connectionTransport.ts'
+import { ApiError } from './status.ts'
+
+export type { CredentialSource } from './connectionCredentials.ts'
+export type { RequestReport } from './connectionTransport.ts'
+
+export interface ConnectionOptions {
+  readonly source: CredentialSource
+  readonly logger: Logger
+  /** How the API server's log and audit name us, such as `kube-sg-worker`. */
+  readonly userAgent: string
+  /** Calls a second, and calls at once after a pause; client-go's own are 5 and 10, controller-runtime's 20 and 30. */
+  readonly qps?: number
+  readonly burst?: number
+  /** Milliseconds for a call; a call waits for the rate limit before its time begins. */
+  readonly timeout?: number
+  /** Called once for every HTTP request, also for one without an answer. */
+  readonly onRequest?: (report: RequestReport) => void
+}
+
+export interface Call {
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Such as `/api/v1/pods`, without query. */
+  readonly path: string
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>
+  readonly body?: unknown
+  readonly contentType?: string
+  readonly accept?: string
+  readonly signal?: AbortSignal
+  readonly timeout?: number
+}
+
+export interface Connection {
+  readonly core: CoreV1Api
+  readonly events: EventsV1Api
+  readonly authorization: AuthorizationV1Api
+  readonly admissionregistration: AdmissionregistrationV1Api
+  readonly coordination: CoordinationV1Api
+  /** A call with plain JSON. @throws ApiError, NoAnswer, or the signal's reason */
+  request(call: Call): Promise<unknown>
+  /** As {@link request}, past the rate limit and over TCP connections of its own: a lease waits for nobody. */
+  requestAhead(call: Call): Promise<unknown>
+  /** The body as it comes; the timeout ends with the headers. The reader must consume or destroy it. */
+  stream(call: Call): Promise<Readable>
+  /** Ends every call and stream. */
+  close(): Promise<void>
+}
+
+const TIMEOUT_MS = 10_000
+
+/**
+ * Typed clients over shared connections: the client library alone opens a TLS connection for each call.
+ * Every error is an ApiError (the API server refused) or a NoAnswer (nobody knows), see status.ts.
+ * @throws Error when the credentials cannot be read at all; the API server itself is not asked yet
+ */
+export async function connect(options: ConnectionOptions): Promise<Connection> {
+  const { logger, onRequest } = options
+  const credentials = cacheCredentials(options.source, logger)
+  const { server } = await credentials.current()
+  const common = { credentials, ...(onRequest === undefined ? {} : { onRequest }) }
+  const limit = { qps: options.qps ?? 50, burst: options.burst ?? 100 }
+  const shared = createTransport({ ...common, limit, connections: 16 })
+  const ahead = createTransport({ ...common, connections: 2 })
+  const fill = { server, userAgent: options.userAgent, timeout: options.timeout ?? TIMEOUT_MS }
+  const typed = configure(shared, fill)
+  return {
+    core: new CoreV1Api(typed),
+    events: new EventsV1Api(typed),
+    authorization: new AuthorizationV1Api(typed),
+    admissionregistration: new AdmissionregistrationV1Api(typed),
+    coordination: new CoordinationV1Api(configure(ahead, fill)),
+    request: (call) => requestJson(shared, call, fill),
+    requestAhead: (call) => requestJson(ahead, call, fill),
+    stream: (call) =>
+      exchange(shared, call, fill, async (answer) => {
+        await refuse(answer, call)
+        return answer.body
+      }),
+    async close() {
+      await Promise.all([shared.close(), ahead.close()])
+    }
+  }
+}
+
+interface Fill {
+  readonly server: string
+  readonly userAgent: string
+  readonly timeout: number
+}
+
+async function requestJson(transport: Transport, call: Call, fill: Fill): Promise<unknown> {
+  return exchange(transport, call, fill, async (answer) => {
+    await refuse(answer, call)
+    return answer.body.json()
+  })
+}
+
+async function exchange<T>(
+  transport: Transport,
+  call: Call,
+  fill: Fill,
+  read: (answer: Answer) => Promise<T>
+): Promise<T> {
+  const url = new URL(`${fill.server}${call.path}`)
+  for (const [name, value] of Object.entries(call.query ?? {}))
+    if (value !== undefined) url.searchParams.set(name, String(value))
+  const request = {
+    method: call.method ?? 'GET',
+    url: url.href,
+    headers: {
+      accept: call.accept ?? 'application/json',
+      'user-agent': fill.userAgent,
+      ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' })
+    },
+    timeout: call.timeout ?? fill.timeout,
+    ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+    ...(call.signal === undefined ? {} : { signal: call.signal })
+  }
+  return transport.exchange(request, read)
+}
+
+async function refuse(answer: Answer, call: Call): Promise<void> {
+  if (answer.statusCode >= 200 && answer.statusCode <= 299) return
+  const named = { method: call.method ?? 'GET', path: call.path }
+  throw new ApiError(named, answer.statusCode, await answer.body.text(), flatten(answer.headers))
+}
+
+/** The generated clients, with our transport in place of their fetch. */
+function configure(transport: Transport, fill: Fill): Configuration {
+  return createConfiguration({
+    baseServer: new ServerConfiguration(fill.server, {}),
+    httpApi: wrapHttpLibrary({
+      async send(context) {
+        const url = context.getUrl()
+        const call = { method: context.getHttpMethod(), path: new URL(url).pathname }
+        const body = context.getBody()
+        const signal = context.getSignal()
+        if (body !== undefined && typeof body !== 'string')
+          throw new TypeError(`${call.method} ${call.path}: only JSON bodies can be sent`)
+        const request = {
+          method: call.method,
+          url,
+          headers: { ...lowerCase(context.getHeaders()), 'user-agent': fill.userAgent },
+          timeout: fill.timeout,
+          ...(body === undefined ? {} : { body }),
+          ...(signal === undefined ? {} : { signal })
+        }
+        const { code, headers, text } = await transport.exchange(request, async (answer) => ({
+          code: answer.statusCode,
+          headers: flatten(answer.headers),
+          text: await answer.body.text()
+        }))
+        if (code < 200 || code > 299) throw new ApiError(call, code, text, headers)
+        const unread = (): never => {
+          throw new TypeError(`${call.method} ${call.path}: the body is read as text`)
+        }
+        return new ResponseContext(code, headers, { text: () => Promise.resolve(text), binary: unread, stream: unread })
+      }
+    })
+  })
+}
+
+const lowerCase = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+
+const flatten = (headers: Answer['headers']): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')])
+  )

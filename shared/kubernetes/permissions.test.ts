@@ -1,0 +1,108 @@
+import t from 'tap'
+import type { Use } from '../permission.ts'
+import type { SecurityGroupId } from '../rules.ts'
+import type { Call } from './connection.ts'
+import { askPermissions } from './permissions.ts'
+
+const use: Use = { namespace: 'web', serviceAccount: 'api', groupId: 'sg-0123abcd' as SecurityGroupId }
+interface Status {
+  readonly allowed: boolean
+  readonly denied?: boolean
+  readonly evaluationError?: string
+}
+
+/** An API server of one route: what was asked, and the next answers. */
+function answering(...statuses: (Status | Error)[]) {
+  const asked: Call[] = []
+  return {
+    asked,
+    async request(call: Call): Promise<unknown> {
+      asked.push(call)
+      const status = statuses.length > 1 ? statuses.shift()! : statuses[0]!
+      if (status instanceof Error) throw status
+      return { kind: 'SubjectAccessReview', status }
+    }
+  }
+}
+
+t.test('asks for the service account, its groups and the virtual resource', async (t) => {
+  const api = answering({ allowed: true })
+  t.equal(await askPermissions(api, { now: () => 0 }).permits(use), true)
+  t.match(api.asked[0], { method: 'POST', path: '/apis/authorization.k8s.io/v1/subjectaccessreviews' })
+  t.same((api.asked[0]?.body as { spec: unknown }).spec, {
+    user: 'system:serviceaccount:web:api',
+    groups: ['system:serviceaccounts', 'system:serviceaccounts:web', 'system:authenticated'],
+    resourceAttributes: {
+      verb: 'use',
+      group: 'sg.amazonaws.com',
+      resource: 'securitygroups',
+      namespace: 'web',
+      name: 'sg-0123abcd'
+    }
+  })
+})
+
+t.test('believes a yes for ten seconds and a no for one', async (t) => {
+  let now = 0
+  const api = answering({ allowed: true }, { allowed: false })
+  const permissions = askPermissions(api, { now: () => now })
+  t.equal(await permissions.permits(use), true)
+  now = 9_999
+  t.equal(await permissions.permits(use), true)
+  t.equal(api.asked.length, 1)
+  now = 10_000
+  t.equal(await permissions.permits(use), false)
+  now = 10_999
+  t.equal(await permissions.permits(use), false)
+  t.equal(api.asked.length, 2)
+  now = 11_000
+  t.equal(await permissions.permits(use), false)
+  t.equal(api.asked.length, 3)
+})
+
+t.test('each namespace, account and group has its own answer', async (t) => {
+  const api = answering({ allowed: true }, { allowed: false })
+  const permissions = askPermissions(api, { now: () => 0 })
+  t.equal(await permissions.permits(use), true)
+  t.equal(await permissions.permits({ ...use, namespace: 'other' }), false)
+  t.equal(await permissions.permits({ ...use, serviceAccount: 'other' }), false)
+  t.equal(await permissions.permits({ ...use, groupId: 'sg-00000000' as SecurityGroupId }), false)
+  t.equal(await permissions.permits(use), true)
+  t.equal(api.asked.length, 4)
+})
+
+t.test('asks once for many who wait', async (t) => {
+  const api = answering({ allowed: true })
+  const permissions = askPermissions(api, { now: () => 0 })
+  t.same(await Promise.all([permissions.permits(use), permissions.permits(use)]), [true, true])
+  t.equal(api.asked.length, 1)
+})
+
+t.test('an error is no answer, and is not remembered', async (t) => {
+  const api = answering(
+    new Error('down'),
+    { allowed: false, evaluationError: 'authorizer timed out' },
+    { allowed: false, denied: true, evaluationError: 'another authorizer timed out' }
+  )
+  const permissions = askPermissions(api, { now: () => 0 })
+  await t.rejects(permissions.permits(use), { message: 'down' })
+  await t.rejects(permissions.permits(use), { message: 'permission could not be told: authorizer timed out' })
+  t.equal(await permissions.permits(use), false)
+})
+
+t.test('a signal ends the wait of one and not the question', async (t) => {
+  const gate = Promise.withResolvers<undefined>()
+  const api = answering({ allowed: true })
+  const permissions = askPermissions(
+    { request: (call) => gate.promise.then(() => api.request(call)) },
+    { now: () => 0 }
+  )
+  const impatient = new AbortController()
+  const first = permissions.permits(use, impatient.signal)
+  const second = permissions.permits(use)
+  impatient.abort(new Error('out of time'))
+  await t.rejects(first, { message: 'out of time' })
+  gate.resolve(undefined)
+  t.equal(await second, true)
+  await t.rejects(permissions.permits(use, impatient.signal), { message: 'out of time' })
+})
