@@ -1,0 +1,127 @@
+/** The AdmissionReview of admission.k8s.io/v1: decodes requests, encodes answers. Pure. */
+import { describeValue, describeViolation } from '../shared/violation.ts'
+import { look, MalformedReview } from './json.ts'
+import type { Place } from './json.ts'
+import type { Forbidden, Invalid, Verdict } from './verdict.ts'
+
+export interface AdmissionRequest {
+  readonly uid: string
+  /** Such as `Pod`. */
+  readonly kind: string
+  /** Such as `pods` or `pods/status`. */
+  readonly resource: string
+  readonly operation: string
+  readonly namespace: string
+  /** Empty when the API server makes it up from generateName. */
+  readonly name: string
+  readonly username: string
+  readonly dryRun: boolean
+  readonly object: Place
+  readonly oldObject: Place
+}
+
+const API_VERSION = 'admission.k8s.io/v1'
+
+/** @throws MalformedReview when the body is not an AdmissionReview request */
+export function decode(body: unknown): AdmissionRequest {
+  const review = look(body, '')
+  if (review.at('apiVersion').string() !== API_VERSION || review.at('kind').string() !== 'AdmissionReview')
+    throw new MalformedReview(`body must be an AdmissionReview of ${API_VERSION}`)
+  const request = review.at('request')
+  const subresource = request.at('subResource').string() ?? ''
+  const resource = required(request.at('resource').at('resource'))
+  return {
+    uid: required(request.at('uid')),
+    kind: required(request.at('kind').at('kind')),
+    resource: subresource === '' ? resource : `${resource}/${subresource}`,
+    operation: required(request.at('operation')),
+    namespace: request.at('namespace').string() ?? '',
+    name: request.at('name').string() ?? '',
+    username: request.at('userInfo').at('username').string() ?? '',
+    dryRun: request.at('dryRun').boolean() ?? false,
+    object: request.at('object'),
+    oldObject: request.at('oldObject')
+  }
+}
+
+function required(place: Place): string {
+  const text = place.string() ?? ''
+  if (text === '') throw new MalformedReview(`${place.path} must be set`)
+  return text
+}
+
+/** The answer's parts that matter to the API server: see apiserver pkg/admission/plugin/webhook/request/admissionreview.go. */
+export interface AdmissionReview {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly response: {
+    readonly uid: string
+    readonly allowed: boolean
+    readonly patchType?: 'JSONPatch'
+    readonly patch?: string
+    readonly warnings?: readonly string[]
+    readonly status?: Status
+  }
+}
+
+interface Status {
+  readonly code: number
+  readonly status: 'Failure'
+  readonly reason: string
+  readonly message: string
+  readonly details: {
+    readonly kind: string
+    readonly name: string
+    readonly causes?: readonly { readonly reason: string; readonly field: string; readonly message: string }[]
+  }
+}
+
+export function encode(request: AdmissionRequest, verdict: Verdict): AdmissionReview {
+  const warnings = cutWarnings(verdict.warnings)
+  const shared = { uid: request.uid, ...(warnings.length === 0 ? {} : { warnings }) }
+  const response = verdict.kind === 'allowed' ? encodeAllowed(verdict.patch) : encodeDenied(request, verdict)
+  return { apiVersion: API_VERSION, kind: 'AdmissionReview', response: { ...shared, ...response } }
+}
+
+/** An empty patch must go without its type. */
+function encodeAllowed(patch: readonly unknown[]) {
+  if (patch.length === 0) return { allowed: true }
+  const encoded = Buffer.from(JSON.stringify(patch)).toString('base64')
+  return { allowed: true, patchType: 'JSONPatch' as const, patch: encoded }
+}
+
+function encodeDenied(request: AdmissionRequest, verdict: Invalid | Forbidden): { allowed: boolean; status: Status } {
+  const name = request.name || generatedName(request.object)
+  const details = { kind: request.kind, name }
+  if (verdict.kind === 'forbidden') {
+    const { message } = verdict
+    return { allowed: false, status: { code: 403, status: 'Failure', reason: 'Forbidden', message, details } }
+  }
+  const shown = verdict.violations.slice(0, MAX_SHOWN)
+  const more = verdict.violations.length - shown.length
+  const lines = [...shown.map(describeViolation), ...(more > 0 ? [`and ${more} more`] : [])]
+  const causes = shown.map((violation) => ({
+    reason: 'FieldValueInvalid',
+    field: violation.field,
+    message: describeValue(violation)
+  }))
+  // The message alone must tell all: a ReplicaSet's Event shows nothing else.
+  const message = `${request.kind} "${name}" is invalid: ${lines.length === 1 ? (lines[0] ?? '') : `[${lines.join(', ')}]`}`
+  const status = { code: 422, status: 'Failure' as const, reason: 'Invalid', message, details: { ...details, causes } }
+  return { allowed: false, status }
+}
+
+/** More than a person reads, less than a hostile object could ask us to write. */
+const MAX_SHOWN = 100
+
+function generatedName(object: Place): string {
+  const metadata = object.at('metadata')
+  return metadata.at('name').string() ?? metadata.at('generateName').string() ?? ''
+}
+
+/** The API server cuts single warnings at 256 characters and drops all when together they pass 4096. */
+function cutWarnings(warnings: readonly string[]): string[] {
+  const shown = [...new Set(warnings)].map((text) => (text.length > 250 ? `${text.slice(0, 247)}...` : text))
+  if (shown.length <= 15) return shown
+  return [...shown.slice(0, 15), `and ${shown.length - 15} warnings more`]
+}

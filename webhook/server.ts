@@ -1,0 +1,146 @@
+/** The HTTPS side of the webhook: POST /mutate and /validate. */
+import type { Server } from 'node:https'
+import Fastify from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from '../shared/logger.ts'
+import type { Permissions } from '../shared/permission.ts'
+import { describeViolation } from '../shared/violation.ts'
+import { decode, encode } from './admissionReview.ts'
+import type { AdmissionRequest } from './admissionReview.ts'
+import { MalformedReview } from './json.ts'
+import type { WebhookMetrics } from './metrics.ts'
+import { mutate } from './mutation.ts'
+import { withPermission } from './permission.ts'
+import type { PermissionMode } from './permission.ts'
+import { validate } from './validation.ts'
+import type { Verdict } from './verdict.ts'
+
+export interface ServerOptions {
+  readonly permissions: Permissions
+  readonly mode: PermissionMode
+  readonly metrics: WebhookMetrics
+  readonly logger: Logger
+}
+
+type App = FastifyInstance<Server>
+
+export interface WebhookServer {
+  readonly app: App
+  /** The TLS server, for its certificate; without one every handshake fails. */
+  readonly tls: Server
+  /** From now on each answer asks its client to come back over a new connection, which leads to another replica. */
+  drain(): void
+}
+
+/** What controller-runtime takes (pkg/webhook/admission/http.go): an object and its old self, and then some. */
+const BODY_LIMIT = 7 * 1024 * 1024
+
+/** Longer than the 90 s after which the API server closes idle connections: the one who calls must be the one to close. */
+const KEEP_ALIVE_MS = 120_000
+
+/** The API server's own default; our configurations ask for 5 s, which it then says in the query. */
+const PATIENCE_MS = 10_000
+
+/** As nginx logs a client that did not wait. */
+const CLIENT_GONE = 499
+
+export const TLS_OPTIONS = { minVersion: 'TLSv1.2' } as const
+
+/** Builds the server without listening. */
+export function buildServer(options: ServerOptions): WebhookServer {
+  const { logger, metrics } = options
+  let draining = false
+  const app = Fastify({
+    https: TLS_OPTIONS,
+    bodyLimit: BODY_LIMIT,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: PATIENCE_MS,
+    // Otherwise requests that arrive while we close are refused, and pods with them.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    exposeHeadRoutes: false
+  })
+  app.removeAllContentTypeParsers()
+  // Our own, as Fastify's answers 400 to any body with a key `__proto__`: JSON.parse makes it a plain own property.
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, JSON.parse(body as string))
+    } catch {
+      done(new MalformedReview('body must be JSON'))
+    }
+  })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (draining) reply.header('connection', 'close')
+    done(null, payload)
+  })
+  measure(app, metrics)
+  app.setErrorHandler((error, request, reply) => answerError(logger, error, request, reply))
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).type('text/plain').send('try POST /mutate or /validate\n')
+  )
+
+  app.post('/mutate', (request) => {
+    const admission = decode(request.body)
+    return conclude(options, admission, mutate(admission))
+  })
+  app.post('/validate', async (request) => {
+    const admission = decode(request.body)
+    const patience = AbortSignal.timeout(readTimeout(request.query))
+    const verdict = await withPermission(validate(admission), options.permissions, options.mode, patience)
+    return conclude(options, admission, verdict)
+  })
+  return { app, tls: app.server, drain: () => (draining = true) }
+}
+
+/** Every request of a route of ours counts once, also when its client goes away. */
+function measure(app: App, metrics: WebhookMetrics): void {
+  const finishes = new WeakMap<FastifyRequest, (code: number) => void>()
+  const finish = (request: FastifyRequest, code: number): void => {
+    finishes.get(request)?.(code)
+    finishes.delete(request)
+  }
+  app.addHook('onRequest', (request, _reply, done) => {
+    const path = request.routeOptions.url
+    if (path !== undefined) finishes.set(request, metrics.start(path))
+    done()
+  })
+  app.addHook('onResponse', (request, reply, done) => {
+    finish(request, reply.statusCode)
+    done()
+  })
+  app.addHook('onRequestAbort', (request, done) => {
+    finish(request, CLIENT_GONE)
+    done()
+  })
+}
+
+function conclude({ logger, metrics }: ServerOptions, admission: AdmissionRequest, verdict: Verdict) {
+  metrics.decided(admission.resource, verdict)
+  const answer = encode(admission, verdict)
+  if (verdict.kind !== 'allowed') {
+    const { namespace, name, resource, operation, username, uid, dryRun } = admission
+    const reasons = verdict.kind === 'invalid' ? verdict.violations.map(describeViolation) : verdict.message.split('\n', 1)
+    const keys = { resource, operation, object: { namespace, name }, user: username, admissionUID: uid, dryRun }
+    logger.info({ ...keys, outcome: verdict.kind, reasons: reasons.slice(0, 20) }, 'request denied')
+  }
+  return answer
+}
+
+/** Never an AdmissionReview: what we could not judge is the failurePolicy's to decide. */
+function answerError(logger: Logger, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { message, statusCode } = error as Error & { statusCode?: number }
+  const code = error instanceof MalformedReview ? 400 : (statusCode ?? 500)
+  const log = { err: error, path: request.routeOptions.url, code }
+  if (code >= 500) logger.error(log, 'request could not be judged')
+  else logger.warn({ ...log, err: message }, 'request was not an AdmissionReview')
+  return reply.code(code).type('text/plain; charset=utf-8').send(`kube-sg: ${message}\n`)
+}
+
+/** The API server says its own patience in the query, as Go prints durations; half a second of it is for the way back. */
+export function readTimeout(query: unknown): number {
+  const text = (query as Readonly<Record<string, unknown>> | undefined)?.timeout
+  const match = typeof text === 'string' ? /^(?:(\d{1,3})m)?(\d{1,3})(?:\.\d+)?s$/.exec(text) : null
+  if (match === null) return PATIENCE_MS - 500
+  const milliseconds = (Number(match[1] ?? 0) * 60 + Number(match[2])) * 1000
+  return Math.max(milliseconds - 500, 500)
+}
