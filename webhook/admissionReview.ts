@@ -106,7 +106,7 @@ function encodeDenied(request: AdmissionRequest, verdict: Invalid | Forbidden): 
     message: describeValue(violation)
   }))
   // The message alone must tell all: a ReplicaSet's Event shows nothing else.
-  const message = `${request.kind} "${name}" is invalid: ${lines.length === 1 ? (lines[0] ?? '') : `[${lines.join(', ')}]`}`
+  const message = `${request.kind} "${name}" is invalid:${lines.length === 1 ? ` ${lines[0] ?? ''}` : lines.map((line) => `\n* ${line}`).join('')}`
   const status = { code: 422, status: 'Failure' as const, reason: 'Invalid', message, details: { ...details, causes } }
   return { allowed: false, status }
 }

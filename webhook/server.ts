@@ -119,7 +119,8 @@ function conclude({ logger, metrics }: ServerOptions, admission: AdmissionReques
   const answer = encode(admission, verdict)
   if (verdict.kind !== 'allowed') {
     const { namespace, name, resource, operation, username, uid, dryRun } = admission
-    const reasons = verdict.kind === 'invalid' ? verdict.violations.map(describeViolation) : verdict.message.split('\n', 1)
+    const reasons =
+      verdict.kind === 'invalid' ? verdict.violations.map(describeViolation) : verdict.message.split('\n', 1)
     const keys = { resource, operation, object: { namespace, name }, user: username, admissionUID: uid, dryRun }
     logger.info({ ...keys, outcome: verdict.kind, reasons: reasons.slice(0, 20) }, 'request denied')
   }
