@@ -25,3 +25,21 @@ export function summarize(output: string, tapExitCode: number): Summary {
         : undefined
   return { line, exitCode: bad > 0 ? tapExitCode || 1 : tapExitCode, ...(remark === undefined ? {} : { remark }) }
 }
+
+/** Whether a line of TAP is worth a reader's time: results of whole files, comments, and all that a failure says. */
+export function createFilter(): (line: string) => boolean {
+  let failing = false
+  let indent = ''
+  return (line) => {
+    const result = /^(\s*)(not )?ok /.exec(line)
+    if (result !== null) {
+      indent = result[1] ?? ''
+      failing = result[2] !== undefined
+      return failing || indent === ''
+    }
+    // A failure's details are indented deeper than its own line.
+    if (failing && line.startsWith(`${indent}  `)) return true
+    failing = false
+    return (line.startsWith('# ') && !/^# (Subtest|No coverage)/.test(line)) || line.startsWith('Bail out!')
+  }
+}

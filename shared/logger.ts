@@ -4,18 +4,6 @@ import type { Logger } from 'pino'
 
 export type { Logger } from 'pino'
 
-/** Who an event is about, as Kubernetes' components log it. */
-export interface PodRef {
-  readonly namespace: string
-  readonly name: string
-  readonly uid: string
-}
-
-/** The log keys of a pod. */
-export function podKeys(pod: PodRef): { pod: { namespace: string; name: string }; podUID: string } {
-  return { pod: { namespace: pod.namespace, name: pod.name }, podUID: pod.uid }
-}
-
 /** @param level one of pino's: trace, debug, info, warn, error, fatal, silent */
 export function createLogger(component: string, level: string): Logger {
   return pino(

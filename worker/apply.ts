@@ -1,0 +1,148 @@
+/** Carries out a plan: one call per direction where EC2 lets it, halves where it does not, and every effect noted. */
+import { ruleKey } from '../shared/rules.ts'
+import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
+import type { Logger } from '../shared/logger.ts'
+import type { Claim } from './desired.ts'
+import { describePod } from './description.ts'
+import { HANDLING } from './failures.ts'
+import type { GroupBook } from './groupBook.ts'
+import { isRecent } from './observation.ts'
+import { Ec2Failure, MAX_RULES_PER_CALL } from './securityGroups.ts'
+import type { NewRule, ObservedRule, SecurityGroups } from './securityGroups.ts'
+
+export interface ApplyDeps {
+  readonly book: GroupBook
+  readonly ec2: SecurityGroups
+  readonly clusterId: string
+  readonly readLag: number
+  readonly now: () => number
+  readonly logger: Logger
+  readonly onAuthorized: (groupId: SecurityGroupId, claims: readonly Claim[]) => void
+  readonly onRevoked: (groupId: SecurityGroupId, rules: readonly ObservedRule[]) => void
+}
+
+/**
+ * Authorizes the claims' rules, in one call where none of them is at fault. What EC2 refuses by itself ends up in `failed`.
+ * @throws Ec2Failure for what concerns the whole call
+ */
+export async function authorizeClaims(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  claims: readonly Claim[],
+  failed: Map<RuleKey, Ec2Failure>
+): Promise<void> {
+  for (let start = 0; start < claims.length; start += MAX_RULES_PER_CALL) {
+    await authorizeBatch(deps, groupId, claims.slice(start, start + MAX_RULES_PER_CALL), failed)
+  }
+}
+
+async function authorizeBatch(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  claims: readonly Claim[],
+  failed: Map<RuleKey, Ec2Failure>
+): Promise<void> {
+  const { book, clusterId, ec2, logger, now } = deps
+  if (claims.length === 0) return
+  const rules: NewRule[] = claims.map(({ rule, pod }) => ({
+    ...rule,
+    description: describePod(clusterId, pod.namespace, pod.name)
+  }))
+  try {
+    const made = await ec2.authorize(groupId, rules)
+    const at = now()
+    book.write(
+      groupId,
+      made.map((rule) => ({ kind: 'authorized', at, rule }))
+    )
+    logger.info({ securityGroupID: groupId, rules: made.length }, 'authorized')
+    deps.onAuthorized(groupId, claims)
+  } catch (error) {
+    if (!(error instanceof Ec2Failure)) throw error
+    const handling = HANDLING[error.kind]
+    const at = now()
+    if (handling.maybeApplied)
+      book.write(
+        groupId,
+        claims.map(({ rule }) => ({ kind: 'maybeAuthorized', at, key: ruleKey(rule) }))
+      )
+    if (!handling.bisect) throw error
+    await narrow(deps, groupId, claims, failed, error)
+  }
+}
+
+/** One of the claims is at fault, and EC2 kept nothing of the others either. */
+async function narrow(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  claims: readonly Claim[],
+  failed: Map<RuleKey, Ec2Failure>,
+  failure: Ec2Failure
+): Promise<void> {
+  const { book, ec2, logger, now } = deps
+  const [only] = claims
+  if (claims.length === 1 && only !== undefined) {
+    if (failure.kind === 'duplicate')
+      book.write(groupId, [{ kind: 'provenPresent', at: now(), key: ruleKey(only.rule) }])
+    else {
+      failed.set(ruleKey(only.rule), failure)
+      logger.warn({ err: failure, securityGroupID: groupId, rule: ruleKey(only.rule) }, 'EC2 refuses a rule')
+    }
+    return
+  }
+  let left = claims
+  if (failure.kind === 'duplicate') {
+    book.takeRules(await ec2.readRules([groupId]))
+    const { owned, foreign } = book.view(groupId)
+    const there = new Set([...owned, ...foreign].map(ruleKey))
+    left = claims.filter(({ rule }) => !there.has(ruleKey(rule)))
+    if (left.length < claims.length) return authorizeBatch(deps, groupId, left, failed)
+  }
+  const middle = Math.ceil(left.length / 2)
+  await authorizeBatch(deps, groupId, left.slice(0, middle), failed)
+  await authorizeBatch(deps, groupId, left.slice(middle), failed)
+}
+
+/**
+ * Revokes the rules by their ids, in one call where all of them are still there.
+ * @throws Ec2Failure for what concerns the whole call, and for a rule of which EC2 does not know yet that we made it
+ */
+export async function revokeRules(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  rules: readonly ObservedRule[]
+): Promise<void> {
+  for (let start = 0; start < rules.length; start += MAX_RULES_PER_CALL) {
+    await revokeBatch(deps, groupId, rules.slice(start, start + MAX_RULES_PER_CALL))
+  }
+}
+
+async function revokeBatch(deps: ApplyDeps, groupId: SecurityGroupId, rules: readonly ObservedRule[]): Promise<void> {
+  const { book, ec2, logger, now, readLag } = deps
+  const [only] = rules
+  if (only === undefined) return
+  const noteRevoked = (): void => {
+    const at = now()
+    book.write(
+      groupId,
+      rules.map(({ id }) => ({ kind: 'revoked', at, ruleId: id }))
+    )
+    deps.onRevoked(groupId, rules)
+  }
+  try {
+    await ec2.revoke(
+      groupId,
+      rules.map(({ id }) => id)
+    )
+    noteRevoked()
+    logger.info({ securityGroupID: groupId, rules: rules.length }, 'revoked')
+  } catch (error) {
+    if (!(error instanceof Ec2Failure) || error.kind !== 'ruleNotFound') throw error
+    if (rules.length > 1) {
+      const middle = Math.ceil(rules.length / 2)
+      await revokeBatch(deps, groupId, rules.slice(0, middle))
+      await revokeBatch(deps, groupId, rules.slice(middle))
+    } else if (isRecent(book.record(groupId).observation, only.id, now(), readLag)) throw error
+    else noteRevoked()
+  }
+}

@@ -1,0 +1,158 @@
+/** The ingress rules of EC2 security groups. Speaks EC2 on one side and our rules on the other, and decides nothing. */
+import {
+  AuthorizeSecurityGroupIngressCommand,
+  DescribeSecurityGroupRulesCommand,
+  DescribeSecurityGroupsCommand,
+  RevokeSecurityGroupIngressCommand
+} from '@aws-sdk/client-ec2'
+import type { Filter, IpPermission, SecurityGroupRule } from '@aws-sdk/client-ec2'
+import { canonicalCidr } from '../../shared/address.ts'
+import { OPT_IN_VALUE, OWNER_TAG, optInTag } from '../../shared/names.ts'
+import { canonicalRule, familyOf, ruleKey } from '../../shared/rules.ts'
+import type { Protocol, SecurityGroupId } from '../../shared/rules.ts'
+import { Ec2Failure } from '../securityGroups.ts'
+import type { NewRule, ObservedGroup, ObservedRule, SecurityGroups } from '../securityGroups.ts'
+import type { Ec2 } from './ec2Client.ts'
+
+/** EC2 takes up to 200 values in one filter (EC2 user guide, 'Filter limits'). */
+const IDS_PER_FILTER = 200
+const PAGE = 1000
+
+export interface Identity {
+  readonly clusterId: string
+  /** `<cluster id>/<uid of the kube-system namespace>` */
+  readonly owner: string
+  readonly now: () => number
+}
+
+export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity): SecurityGroups {
+  const readPages = async (filter: Filter): Promise<SecurityGroupRule[]> => {
+    const found: SecurityGroupRule[] = []
+    let token: string | undefined
+    do {
+      const page = await ec2.call('DescribeSecurityGroupRules', (client, abortSignal) => {
+        const input = { Filters: [filter], MaxResults: PAGE, ...(token === undefined ? {} : { NextToken: token }) }
+        return client.send(new DescribeSecurityGroupRulesCommand(input), { abortSignal })
+      })
+      found.push(...(page.SecurityGroupRules ?? []))
+      token = page.NextToken
+    } while (token !== undefined && token !== '')
+    return found
+  }
+
+  const sort = (found: readonly SecurityGroupRule[], into: Map<SecurityGroupId, ObservedRule[]>): void => {
+    for (const row of found) {
+      const rule = toObservedRule(row, owner)
+      const groupId = row.GroupId as SecurityGroupId | undefined
+      if (rule === undefined || groupId === undefined) continue
+      const rules = into.get(groupId)
+      if (rules === undefined) into.set(groupId, [rule])
+      else rules.push(rule)
+    }
+  }
+
+  return {
+    async readRules(groupIds) {
+      const startedAt = now()
+      const rules = new Map<SecurityGroupId, ObservedRule[]>(groupIds.map((groupId) => [groupId, []]))
+      for (const ids of slices(groupIds, IDS_PER_FILTER))
+        sort(await readPages({ Name: 'group-id', Values: ids }), rules)
+      return { startedAt, rules }
+    },
+
+    async readOwnedRules() {
+      const startedAt = now()
+      const rules = new Map<SecurityGroupId, ObservedRule[]>()
+      sort(await readPages({ Name: `tag:${OWNER_TAG}`, Values: [literal(owner)] }), rules)
+      return { startedAt, rules }
+    },
+
+    async readGroups(groupIds) {
+      const groups: ObservedGroup[] = []
+      for (const ids of slices(groupIds, IDS_PER_FILTER)) {
+        const input = { Filters: [{ Name: 'group-id', Values: ids }], MaxResults: PAGE }
+        const answer = await ec2.call('DescribeSecurityGroups', (client, abortSignal) =>
+          client.send(new DescribeSecurityGroupsCommand(input), { abortSignal })
+        )
+        for (const group of answer.SecurityGroups ?? []) {
+          const tag = group.Tags?.find(({ Key }) => Key === optInTag(clusterId))
+          groups.push({
+            groupId: group.GroupId as SecurityGroupId,
+            vpcId: group.VpcId ?? '',
+            optedIn: tag?.Value === OPT_IN_VALUE
+          })
+        }
+      }
+      return groups
+    },
+
+    async authorize(groupId, rules) {
+      const input = {
+        GroupId: groupId,
+        IpPermissions: rules.map(toIpPermission),
+        TagSpecifications: [{ ResourceType: 'security-group-rule' as const, Tags: [{ Key: OWNER_TAG, Value: owner }] }]
+      }
+      const answer = await ec2.call('AuthorizeSecurityGroupIngress', (client, abortSignal) =>
+        client.send(new AuthorizeSecurityGroupIngressCommand(input), { abortSignal })
+      )
+      const made = (answer.SecurityGroupRules ?? [])
+        .map((row) => toObservedRule(row, owner))
+        .filter((rule) => rule !== undefined)
+      return matchAnswer(rules, made)
+    },
+
+    async revoke(groupId, ruleIds) {
+      const input = { GroupId: groupId, SecurityGroupRuleIds: [...ruleIds] }
+      await ec2.call('RevokeSecurityGroupIngress', (client, abortSignal) =>
+        client.send(new RevokeSecurityGroupIngressCommand(input), { abortSignal })
+      )
+    }
+  }
+}
+
+/** The order of the answer is not documented, so rules are matched by what they are. */
+function matchAnswer(asked: readonly NewRule[], made: readonly ObservedRule[]): ObservedRule[] {
+  const byKey = new Map(made.map((rule) => [ruleKey(rule), rule]))
+  return asked.map((rule) => {
+    const found = byKey.get(ruleKey(rule))
+    if (found !== undefined) return { ...found, owned: true, description: rule.description }
+    const cause = new Error('the answer does not name every rule that was asked for')
+    throw new Ec2Failure('AuthorizeSecurityGroupIngress', 'unavailable', 'IncompleteAnswer', cause)
+  })
+}
+
+/** Filter values may hold wildcards; in an owner none is meant (EC2 user guide, 'List and filter using the CLI and API'). */
+function literal(value: string): string {
+  return value.replace(/[\\*?]/g, '\\$&')
+}
+
+/** Undefined for egress, and for sources that are no CIDR: never ours, and never comparable to a claim. */
+function toObservedRule(row: SecurityGroupRule, owner: string): ObservedRule | undefined {
+  const cidr = canonicalCidr(row.CidrIpv4 ?? row.CidrIpv6 ?? '')
+  if (row.IsEgress === true || cidr === undefined || row.SecurityGroupRuleId === undefined) return undefined
+  const rule = canonicalRule({
+    protocol: (row.IpProtocol ?? '') as Protocol,
+    fromPort: row.FromPort ?? -1,
+    toPort: row.ToPort ?? -1,
+    cidr
+  })
+  const owned = row.Tags?.some(({ Key, Value }) => Key === OWNER_TAG && Value === owner) ?? false
+  return { ...rule, id: row.SecurityGroupRuleId, owned, description: row.Description ?? '' }
+}
+
+/** Ports are always sent: EC2 reads a missing one as an error for some protocols and as 'all' for others. */
+function toIpPermission(rule: NewRule): IpPermission {
+  const range = rule.description === '' ? {} : { Description: rule.description }
+  return {
+    IpProtocol: rule.protocol === 'all' ? '-1' : rule.protocol,
+    FromPort: rule.fromPort,
+    ToPort: rule.toPort,
+    ...(familyOf(rule.cidr) === 'ipv4'
+      ? { IpRanges: [{ CidrIp: rule.cidr, ...range }] }
+      : { Ipv6Ranges: [{ CidrIpv6: rule.cidr, ...range }] })
+  }
+}
+
+function* slices<T>(items: readonly T[], size: number): Generator<T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size)
+}

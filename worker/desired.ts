@@ -1,0 +1,172 @@
+/** Which rules one security group should hold, and for whom. Pure. */
+import { describeRule, ruleFor, ruleKey } from '../shared/rules.ts'
+import type { Rule, RuleKey, RuleRequest, SecurityGroupId } from '../shared/rules.ts'
+import { isWithin } from '../shared/address.ts'
+import type { End, ObservedPod } from './pods.ts'
+import type { Leave } from './standing.ts'
+
+/** A pod with the addresses that it holds: those it reports, and those it reported before its status went blank. */
+export interface PodView {
+  readonly pod: ObservedPod
+  readonly addresses: readonly string[]
+  readonly end: End | undefined
+}
+
+/** One living pod wanting one rule. */
+export interface Claim {
+  readonly rule: Rule
+  readonly pod: ObservedPod
+  /** False: what is there stays, but nothing new is made. */
+  readonly authorizable: boolean
+}
+
+/** Why a pod gets nothing from this group. */
+export interface Refusal {
+  readonly pod: ObservedPod
+  readonly reason: string
+  readonly message: string
+}
+
+export interface Desired {
+  readonly claims: ReadonlyMap<RuleKey, Claim>
+  readonly refusals: readonly Refusal[]
+}
+
+/** All that is known beside the pods. */
+export interface Surroundings {
+  /** The pod that holds the address, of all living ones that report it. */
+  readonly holder: (address: string) => string | undefined
+  readonly permission: (pod: ObservedPod) => Leave
+  readonly optIn: Leave
+  /** Undefined while nobody could tell. */
+  readonly exists: boolean | undefined
+  readonly optInTag: string
+  readonly podCidrs: readonly string[]
+  readonly nodeAddresses: ReadonlySet<string>
+}
+
+/** The rules that a declaration means for these addresses in this group. */
+export function rulesOf(
+  requests: readonly RuleRequest[],
+  groupId: SecurityGroupId,
+  addresses: readonly string[]
+): Rule[] {
+  return requests
+    .filter((request) => request.groupId === groupId)
+    .flatMap((request) => addresses.map((address) => ruleFor(request, address)))
+    .filter((rule) => rule !== undefined)
+}
+
+/**
+ * The claims of the living pods on one group, and why the others get none.
+ *
+ * Nothing new is made for a pod that our finalizer does not hold (it could vanish unseen), nothing for an address outside the pod
+ * network or of a node (anyone who can write pods/status could name it), nor without the group owner's opt-in and the
+ * service account's permission. The webhook has checked most of this; it can be bypassed, so it is checked again.
+ */
+export function desire(groupId: SecurityGroupId, views: readonly PodView[], around: Surroundings): Desired {
+  const claims = new Map<RuleKey, Claim>()
+  const refusals: Refusal[] = []
+  for (const view of views) {
+    const { pod, end } = view
+    if (end !== undefined) continue
+    const judged = judge(groupId, view, around)
+    for (const { reason, message } of judged.refusals) refusals.push({ pod, reason, message })
+    for (const rule of judged.rules) {
+      const key = ruleKey(rule)
+      if (!claims.has(key)) claims.set(key, { rule, pod, authorizable: judged.authorizable })
+    }
+  }
+  return { claims, refusals }
+}
+
+interface Judged {
+  readonly rules: readonly Rule[]
+  readonly authorizable: boolean
+  readonly refusals: readonly { reason: string; message: string }[]
+}
+
+function judge(groupId: SecurityGroupId, view: PodView, around: Surroundings): Judged {
+  const { pod } = view
+  const whole = refusalOfPod(groupId, pod, around)
+  if (whole?.leave === 'refused') return { rules: [], authorizable: false, refusals: [whole] }
+  const refusals: { reason: string; message: string }[] = whole === undefined ? [] : [whole]
+  const mine = view.addresses.filter((address) => {
+    const refusal = refusalOfAddress(address, pod, around)
+    if (refusal !== undefined) refusals.push(refusal)
+    return refusal === undefined
+  })
+  const authorizable = whole === undefined && pod.finalized
+  return { rules: rulesOf(pod.declaration.requests, groupId, mine), authorizable, refusals }
+}
+
+/** Undefined when nothing stands against the pod's use of the group. */
+function refusalOfPod(
+  groupId: SecurityGroupId,
+  pod: ObservedPod,
+  around: Surroundings
+): { reason: string; message: string; leave: Exclude<Leave, 'granted'> } | undefined {
+  if (pod.hostNetwork) {
+    const message = "the pod uses hostNetwork: its address is the node's, shared by all that runs there"
+    return { reason: 'HostNetworkRefused', message, leave: 'refused' }
+  }
+  if (around.exists === false) {
+    const message = `security group '${groupId}' does not exist in this Region: correct its id, or create it`
+    return { reason: 'SecurityGroupNotFound', message, leave: 'keep' }
+  }
+  if (around.optIn === 'unknown') {
+    return {
+      reason: 'EC2Unavailable',
+      message: `security group '${groupId}' could not be read from EC2 yet`,
+      leave: 'unknown'
+    }
+  }
+  if (around.optIn !== 'granted') {
+    const message = `security group '${groupId}' is not opted in: its owner must tag it ${around.optInTag} = allowed`
+    return { reason: 'SecurityGroupNotOptedIn', message, leave: around.optIn }
+  }
+  const permission = around.permission(pod)
+  if (permission !== 'granted') {
+    const account = `${pod.namespace}/${pod.serviceAccountName}`
+    if (permission === 'unknown') {
+      const message = `whether service account '${account}' may use security group '${groupId}' could not be asked yet`
+      return { reason: 'PermissionUnknown', message, leave: 'unknown' }
+    }
+    const message = `service account '${account}' may not use security group '${groupId}': RBAC must grant it the verb 'use' on it`
+    return { reason: 'NotPermitted', message, leave: permission }
+  }
+  return undefined
+}
+
+function refusalOfAddress(
+  address: string,
+  pod: ObservedPod,
+  around: Surroundings
+): { reason: string; message: string } | undefined {
+  if (around.nodeAddresses.has(address)) {
+    return { reason: 'AddressRefused', message: `'${address}' is the address of a node, not of a pod` }
+  }
+  if (!isWithin(address, around.podCidrs)) {
+    return { reason: 'AddressRefused', message: `'${address}' is outside of POD_CIDRS (${around.podCidrs.join(', ')})` }
+  }
+  const holder = around.holder(address)
+  if (holder !== undefined && holder !== pod.uid) {
+    return {
+      reason: 'AddressConflict',
+      message: `'${address}' is reported by a pod that started later, which holds it now`
+    }
+  }
+  return undefined
+}
+
+/** The claims of one group in the order in which they are served: older pods first, so that a full group is fair. */
+export function inOrderOfAge(claims: Iterable<Claim>): Claim[] {
+  return [...claims].sort(
+    (one, other) =>
+      one.pod.createdAt - other.pod.createdAt ||
+      compare(one.pod.uid, other.pod.uid) ||
+      compare(describeRule(one.rule), describeRule(other.rule))
+  )
+}
+
+const compare = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0)

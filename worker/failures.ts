@@ -1,0 +1,159 @@
+/** Every way in which a call to EC2 fails, and its one handling. Pure. */
+
+export type FailureKind =
+  | 'throttled'
+  | 'unavailable'
+  | 'duplicate'
+  | 'ruleNotFound'
+  | 'groupNotFound'
+  | 'quota'
+  | 'denied'
+  | 'credentials'
+  | 'rejected'
+  | 'notLeading'
+
+export interface Handling {
+  /** The effect may have happened although the reply is an error or was lost. */
+  readonly maybeApplied: boolean
+  /** The group must be read again before anything is decided. */
+  readonly observeAgain: boolean
+  /** Some item of the call is at fault, not the call: try its halves. */
+  readonly bisect: boolean
+  /** First delay before the next try, in milliseconds; doubled each time up to `slowest`. */
+  readonly retryAfter: number
+  readonly slowest: number
+  /** Reason on the pod's condition and Event while this lasts. */
+  readonly reason: string
+  /** What its owner can do about it, one sentence. */
+  readonly advice: string
+}
+
+const once = { maybeApplied: false, observeAgain: false, bisect: false, retryAfter: 1000, slowest: 30_000 }
+
+/**
+ * Each class, from the most frequent. EC2 validates a call before it changes anything, so that a 4xx left nothing behind
+ * (undocumented, see docs/architecture.md); a 5xx, a cut connection or a timeout may have had its effect.
+ */
+export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
+  throttled: {
+    ...once,
+    reason: 'Throttled',
+    advice: 'EC2 throttles this account; the call is repeated'
+  },
+  unavailable: {
+    ...once,
+    maybeApplied: true,
+    observeAgain: true,
+    retryAfter: 500,
+    slowest: 15_000,
+    reason: 'EC2Unavailable',
+    advice: 'EC2 cannot be reached or failed; the call is repeated'
+  },
+  duplicate: {
+    ...once,
+    observeAgain: true,
+    bisect: true,
+    retryAfter: 100,
+    reason: 'AuthorizeFailed',
+    advice: 'the rule is there already; EC2 is read again'
+  },
+  ruleNotFound: {
+    ...once,
+    observeAgain: true,
+    bisect: true,
+    retryAfter: 100,
+    reason: 'RevokeFailed',
+    advice: 'the rule has gone already; EC2 is read again'
+  },
+  groupNotFound: {
+    ...once,
+    observeAgain: true,
+    reason: 'SecurityGroupNotFound',
+    advice: 'create the security group in this Region, or correct its id in the annotation'
+  },
+  quota: {
+    ...once,
+    observeAgain: true,
+    retryAfter: 5000,
+    slowest: 60_000,
+    reason: 'RuleQuotaExceeded',
+    advice: "raise the EC2 quota 'inbound rules per security group', or use fewer pods or port ranges on this group"
+  },
+  denied: {
+    ...once,
+    observeAgain: false,
+    retryAfter: 5000,
+    slowest: 60_000,
+    reason: 'EC2AccessDenied',
+    advice: "let the worker's IAM role make this call"
+  },
+  credentials: {
+    ...once,
+    retryAfter: 2000,
+    slowest: 30_000,
+    reason: 'EC2CredentialsRejected',
+    advice: "check the worker's AWS credentials and the node's clock"
+  },
+  rejected: {
+    ...once,
+    observeAgain: true,
+    bisect: true,
+    retryAfter: 5000,
+    slowest: 60_000,
+    reason: 'AuthorizeFailed',
+    advice: 'EC2 refuses this rule'
+  },
+  notLeading: {
+    ...once,
+    reason: 'NotLeading',
+    advice: 'another worker has taken over'
+  }
+}
+
+/** Codes of the EC2 API reference (errors-overview) and of the services that hand out credentials. */
+const BY_CODE: Readonly<Record<string, FailureKind>> = {
+  EC2ThrottledException: 'throttled',
+  RequestLimitExceeded: 'throttled',
+  SlowDown: 'throttled',
+  Throttling: 'throttled',
+  ThrottlingException: 'throttled',
+  TooManyRequestsException: 'throttled',
+  'InvalidPermission.Duplicate': 'duplicate',
+  'InvalidPermission.NotFound': 'ruleNotFound',
+  'InvalidSecurityGroupRuleId.NotFound': 'ruleNotFound',
+  'InvalidGroup.NotFound': 'groupNotFound',
+  'InvalidGroupId.Malformed': 'groupNotFound',
+  'InvalidSecurityGroupID.NotFound': 'groupNotFound',
+  'InvalidSecurityGroupId.Malformed': 'groupNotFound',
+  RulesPerSecurityGroupLimitExceeded: 'quota',
+  AccessDenied: 'denied',
+  AccessDeniedException: 'denied',
+  UnauthorizedOperation: 'denied',
+  AuthFailure: 'credentials',
+  Blocked: 'credentials',
+  CredentialsProviderError: 'credentials',
+  ExpiredToken: 'credentials',
+  ExpiredTokenException: 'credentials',
+  IncompleteSignature: 'credentials',
+  InvalidClientTokenId: 'credentials',
+  InvalidIdentityToken: 'credentials',
+  MissingAuthenticationToken: 'credentials',
+  OptInRequired: 'credentials',
+  RequestExpired: 'credentials',
+  SignatureDoesNotMatch: 'credentials',
+  TokenProviderError: 'credentials',
+  UnrecognizedClientException: 'credentials'
+}
+
+/**
+ * The class of a failed call. What is not known by its code is told by its status: a client's error was refused whole,
+ * everything else (5xx, no status at all: reset, timeout, DNS) may have happened.
+ * @param code EC2's code, `Client.` or `Server.` before it or not, or the name of the error
+ * @param status HTTP status, undefined when there was no reply
+ */
+export function classify(code: string, status: number | undefined): FailureKind {
+  const known = BY_CODE[code.replace(/^(Client|Server)\./, '')]
+  if (known !== undefined) return known
+  if (status === 429) return 'throttled'
+  return status !== undefined && status >= 400 && status < 500 ? 'rejected' : 'unavailable'
+}

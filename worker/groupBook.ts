@@ -1,0 +1,139 @@
+/** What is known of every security group that concerns us, and on which addresses it may hold a rule of ours. No I/O. */
+import type { Family, SecurityGroupId } from '../shared/rules.ts'
+import { UNREAD, viewOf, withRead, withWrites } from './observation.ts'
+import type { GroupView, Observation, Write } from './observation.ts'
+import type { ObservedGroup, ObservedRule, RulesRead } from './securityGroups.ts'
+import { afterAnswer } from './standing.ts'
+import type { Standing } from './standing.ts'
+
+/** A group as an object of EC2, its rules apart. */
+export interface GroupFacts {
+  readonly exists: boolean
+  readonly optIn: Standing | undefined
+  readonly readAt: number
+}
+
+export interface GroupRecord {
+  readonly observation: Observation
+  readonly facts: GroupFacts | undefined
+  /** Rules that fit, as the last quota error taught us; undefined: RULES_PER_GROUP holds. */
+  readonly quota: Partial<Record<Family, number>>
+  /** A call failed in a way that makes the last read doubtful. */
+  readonly doubtful: boolean
+}
+
+export interface GroupBook {
+  record(groupId: SecurityGroupId): GroupRecord
+  view(groupId: SecurityGroupId): GroupView
+  /** Groups in which some rule of ours is known, or possible. */
+  groupsWithOwned(): SecurityGroupId[]
+  takeRules(read: RulesRead): void
+  /** A read of our rules everywhere: groups that it does not name hold none. */
+  takeOwnedRules(read: RulesRead): void
+  /** @param asked the groups that were asked for: those not among `found` do not exist */
+  takeGroups(asked: readonly SecurityGroupId[], found: readonly ObservedGroup[], readAt: number): void
+  write(groupId: SecurityGroupId, writes: readonly Write[]): void
+  /** The next run reads the group before it decides. */
+  doubt(groupId: SecurityGroupId): void
+  learnQuota(groupId: SecurityGroupId, quota: Partial<Record<Family, number>>): void
+  /** Groups in which a rule for this source is known, or possible. */
+  groupsWithSource(cidr: string): ReadonlySet<SecurityGroupId>
+  /** Our rules in the group whose description is this. */
+  groupsDescribing(description: string): ReadonlySet<SecurityGroupId>
+  /** Drops groups that hold nothing of ours and that nobody asks for. */
+  prune(inUse: ReadonlySet<SecurityGroupId>): void
+}
+
+const BLANK: GroupRecord = { observation: UNREAD, facts: undefined, quota: {}, doubtful: false }
+const NONE: ReadonlySet<SecurityGroupId> = new Set()
+
+/** @param lag EC2_READ_LAG in milliseconds */
+export function createGroupBook(lag: number): GroupBook {
+  const records = new Map<SecurityGroupId, GroupRecord>()
+  const views = new Map<SecurityGroupId, GroupView>()
+  const bySource = new Map<string, Set<SecurityGroupId>>()
+  const byDescription = new Map<string, Set<SecurityGroupId>>()
+
+  const record = (groupId: SecurityGroupId): GroupRecord => records.get(groupId) ?? BLANK
+  const view = (groupId: SecurityGroupId): GroupView => views.get(groupId) ?? viewOf(UNREAD)
+
+  const put = (groupId: SecurityGroupId, change: Partial<GroupRecord>): void => {
+    const next = { ...record(groupId), ...change }
+    records.set(groupId, next)
+    if (change.observation === undefined) return
+    index(groupId, view(groupId), 'remove')
+    const seen = viewOf(next.observation)
+    views.set(groupId, seen)
+    index(groupId, seen, 'add')
+  }
+
+  const index = (groupId: SecurityGroupId, { owned, unseen }: GroupView, how: 'add' | 'remove'): void => {
+    const sources = [
+      ...owned.map(({ cidr }) => cidr),
+      ...[...unseen.keys()].map((key) => key.slice(key.lastIndexOf(' ') + 1))
+    ]
+    for (const source of sources) mark(bySource, source, groupId, how)
+    for (const { description } of owned) mark(byDescription, description, groupId, how)
+  }
+
+  const takeRead = (
+    groupId: SecurityGroupId,
+    rules: readonly ObservedRule[],
+    startedAt: number,
+    complete: boolean
+  ): void => {
+    put(groupId, { observation: withRead(record(groupId).observation, rules, startedAt, complete, lag) })
+  }
+
+  return {
+    record,
+    view,
+    groupsWithOwned: () =>
+      [...views].filter(([, { owned, unseen }]) => owned.length + unseen.size > 0).map(([groupId]) => groupId),
+    takeRules(read) {
+      for (const [groupId, rules] of read.rules) {
+        takeRead(groupId, rules, read.startedAt, true)
+        put(groupId, { doubtful: false })
+      }
+    },
+    takeOwnedRules(read) {
+      const groupIds = new Set([...records.keys(), ...read.rules.keys()])
+      for (const groupId of groupIds) takeRead(groupId, read.rules.get(groupId) ?? [], read.startedAt, false)
+    },
+    takeGroups(asked, found, readAt) {
+      const byId = new Map(found.map((group) => [group.groupId, group]))
+      for (const groupId of asked) {
+        const group = byId.get(groupId)
+        const before = record(groupId).facts?.optIn
+        const optIn = group === undefined ? before : afterAnswer(before, group.optedIn, readAt)
+        put(groupId, { facts: { exists: group !== undefined, optIn, readAt } })
+      }
+    },
+    write(groupId, writes) {
+      if (writes.length > 0) put(groupId, { observation: withWrites(record(groupId).observation, writes) })
+    },
+    doubt: (groupId) => put(groupId, { doubtful: true }),
+    learnQuota: (groupId, quota) => put(groupId, { quota }),
+    groupsWithSource: (cidr) => bySource.get(cidr) ?? NONE,
+    groupsDescribing: (description) => byDescription.get(description) ?? NONE,
+    prune(inUse) {
+      for (const [groupId, { owned, unseen }] of views) {
+        if (owned.length + unseen.size > 0 || inUse.has(groupId) || record(groupId).observation.writes.length > 0)
+          continue
+        views.delete(groupId)
+        records.delete(groupId)
+      }
+    }
+  }
+}
+
+function mark(
+  index: Map<string, Set<SecurityGroupId>>,
+  key: string,
+  groupId: SecurityGroupId,
+  how: 'add' | 'remove'
+): void {
+  const groups = index.get(key) ?? new Set()
+  if (how === 'add') index.set(key, groups.add(groupId))
+  else if (groups.delete(groupId) && groups.size === 0) index.delete(key)
+}

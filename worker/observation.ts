@@ -1,0 +1,87 @@
+/**
+ * What one security group holds, as far as can be told: the last read, overlaid with our own recent writes. Pure.
+ *
+ * EC2's reads lag behind its writes by some seconds, so a read proves nothing about a write of ours that is younger than
+ * EC2_READ_LAG: for that long our own word stands.
+ */
+import { ruleKey } from '../shared/rules.ts'
+import type { RuleKey } from '../shared/rules.ts'
+import type { ObservedRule } from './securityGroups.ts'
+
+/** Something we did. `at` is when its reply came, or was given up. */
+export type Write =
+  | { readonly kind: 'authorized'; readonly at: number; readonly rule: ObservedRule }
+  | { readonly kind: 'revoked'; readonly at: number; readonly ruleId: string }
+  /** The reply was lost: the rule may be there. */
+  | { readonly kind: 'maybeAuthorized'; readonly at: number; readonly key: RuleKey }
+  /** EC2 called it a duplicate: the rule is there, and whose it is a later read will tell. */
+  | { readonly kind: 'provenPresent'; readonly at: number; readonly key: RuleKey }
+
+export interface Observation {
+  readonly owned: readonly ObservedRule[]
+  /** When the read of `owned` was started; -Infinity before the first. */
+  readonly ownedAt: number
+  readonly foreign: readonly ObservedRule[]
+  /** When the read of `foreign` was started; -Infinity before the first. */
+  readonly foreignAt: number
+  readonly writes: readonly Write[]
+}
+
+export const UNREAD: Observation = { owned: [], ownedAt: -Infinity, foreign: [], foreignAt: -Infinity, writes: [] }
+
+/** The group as it can be believed now. */
+export interface GroupView {
+  readonly owned: readonly ObservedRule[]
+  readonly foreign: readonly ObservedRule[]
+  /** Rules that may be there though no read has shown them: proven by a duplicate, or merely possible after a lost reply. */
+  readonly unseen: ReadonlyMap<RuleKey, 'proven' | 'possible'>
+}
+
+/**
+ * Takes in a read. One that is older than what is known already changes nothing.
+ * @param startedAt when the read was started, by the clock of the writes
+ * @param complete all rules of the group were asked for; false: only those of our owner tag
+ * @param lag EC2_READ_LAG in milliseconds
+ */
+export function withRead(
+  known: Observation,
+  rules: readonly ObservedRule[],
+  startedAt: number,
+  complete: boolean,
+  lag: number
+): Observation {
+  if (startedAt < known.ownedAt) return known
+  const foreign = complete ? { foreign: rules.filter((rule) => !rule.owned), foreignAt: startedAt } : {}
+  return {
+    ...known,
+    ...foreign,
+    owned: rules.filter((rule) => rule.owned),
+    ownedAt: startedAt,
+    writes: known.writes.filter((write) => write.at + lag > startedAt)
+  }
+}
+
+export function withWrites(known: Observation, writes: readonly Write[]): Observation {
+  return { ...known, writes: [...known.writes, ...writes] }
+}
+
+/** The last read with the writes that it may not show yet laid over it, in their order. */
+export function viewOf(known: Observation): GroupView {
+  const owned = new Map(known.owned.map((rule) => [rule.id, rule]))
+  const unseen = new Map<RuleKey, 'proven' | 'possible'>()
+  for (const write of known.writes) {
+    if (write.kind === 'authorized') {
+      owned.set(write.rule.id, write.rule)
+      unseen.delete(ruleKey(write.rule))
+    } else if (write.kind === 'revoked') owned.delete(write.ruleId)
+    else unseen.set(write.key, write.kind === 'provenPresent' ? 'proven' : 'possible')
+  }
+  const rules = [...owned.values()]
+  for (const rule of [...rules, ...known.foreign]) unseen.delete(ruleKey(rule))
+  return { owned: rules, foreign: known.foreign.filter((rule) => !owned.has(rule.id)), unseen }
+}
+
+/** Whether EC2 may still not know of our making this rule, so that its 'not found' proves nothing. */
+export function isRecent(known: Observation, ruleId: string, now: number, lag: number): boolean {
+  return known.writes.some((write) => write.kind === 'authorized' && write.rule.id === ruleId && write.at + lag > now)
+}

@@ -1,0 +1,41 @@
+/** Proof that a rule of ours has outlived its pod. Pure: the API server's answers are arguments. */
+import { ruleKey } from '../shared/rules.ts'
+import type { Rule, SecurityGroupId } from '../shared/rules.ts'
+import { rulesOf } from './desired.ts'
+import { endOf } from './pods.ts'
+import type { ObservedPod } from './pods.ts'
+
+/** The address of a rule made for one pod; undefined for a wider source, which we never make. */
+export function addressOf(rule: Rule): string | undefined {
+  const [address, length] = rule.cidr.split('/')
+  return length === (rule.cidr.includes(':') ? '128' : '32') ? address : undefined
+}
+
+/**
+ * Whether the pod may still need the rule: it lives, asks for it, and has the address, or hides for a while which it has.
+ * @param now in milliseconds
+ */
+function mayNeed(pod: ObservedPod, groupId: SecurityGroupId, rule: Rule, now: number): boolean {
+  const address = addressOf(rule)
+  if (address === undefined || endOf(pod, false, now) !== undefined) return false
+  const asks = rulesOf(pod.declaration.requests, groupId, [address]).some((asked) => ruleKey(asked) === ruleKey(rule))
+  const family = pod.addresses.filter((other) => other.includes(':') === address.includes(':'))
+  return asks && (family.length === 0 || family.includes(address))
+}
+
+/**
+ * An orphan is proven when no living pod at its address asks for it, and neither does the pod that its description names.
+ * A stranger at the address who asks for nothing is no reason to keep the rule: he is the one it must not serve.
+ * @param atAddress every pod that reports the address, from an unlabelled list
+ * @param described the pod of the description as it is now; undefined when it is gone, or not named in full
+ */
+export function isProvenOrphan(
+  groupId: SecurityGroupId,
+  rule: Rule,
+  atAddress: readonly ObservedPod[],
+  described: ObservedPod | undefined,
+  now: number
+): boolean {
+  const asked = described === undefined ? atAddress : [...atAddress, described]
+  return addressOf(rule) !== undefined && !asked.some((pod) => mayNeed(pod, groupId, rule, now))
+}

@@ -1,0 +1,246 @@
+/**
+ * The pods that concern the worker, as last seen, with what must be remembered beyond that: addresses that a blank status
+ * hides, and claims that have ended. No I/O: time is an argument, and what a change touches is told to the listener.
+ */
+import { ruleKey } from '../shared/rules.ts'
+import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
+import { rulesOf } from './desired.ts'
+import type { PodView } from './desired.ts'
+import { endOf, startedLater } from './pods.ts'
+import type { ObservedPod } from './pods.ts'
+
+/** A rule that a pod had reason to hold until it ended or changed its mind. */
+export interface FormerClaim {
+  readonly pod: ObservedPod
+  readonly since: number
+}
+
+export interface PodCacheListener {
+  /** Something that decides about the rules of these groups has changed. */
+  groupsTouched(groupIds: Iterable<SecurityGroupId>): void
+  /** Something about the pod has changed, or is to be looked into. */
+  podTouched(uid: string): void
+}
+
+export interface PodCache {
+  /** The whole truth of a list: pods that it lacks are {@link vanished}. */
+  replace(pods: readonly ObservedPod[], now: number): void
+  change(pod: ObservedPod, now: number): void
+  /** The watch no longer shows the pod: it is gone, or merely lost its label. The API server must be asked. */
+  vanish(pod: ObservedPod, now: number): void
+  /** The API server has said that no pod of this uid exists any more. */
+  gone(uid: string, now: number): void
+  nodeGone(name: string, now: number): void
+  nodeBack(name: string): void
+  view(uid: string): PodView | undefined
+  views(): Iterable<PodView>
+  /** Pods that ask, or asked when they ended, for something in the group. */
+  viewsOf(groupId: SecurityGroupId): PodView[]
+  isVanished(uid: string): boolean
+  /** uid of the living pod that holds the address. */
+  holder(address: string): string | undefined
+  named(namespace: string, name: string): PodView | undefined
+  groups(): Iterable<SecurityGroupId>
+  formerClaims(groupId: SecurityGroupId): ReadonlyMap<RuleKey, FormerClaim>
+  /** Groups in which the pod has former claims. */
+  formerGroups(uid: string): ReadonlySet<SecurityGroupId>
+  forget(groupId: SecurityGroupId, key: RuleKey): void
+}
+
+/** The group ids that the pod's declaration names. */
+function groupsOf(pod: ObservedPod): Set<SecurityGroupId> {
+  return new Set(pod.declaration.requests.map((request) => request.groupId))
+}
+
+/** An address stays the pod's while its status is blank, until the status names another of that family. */
+function rememberAddresses(pod: ObservedPod, before: PodView | undefined): readonly string[] {
+  const named = new Set(pod.addresses.map((address) => address.includes(':')))
+  return [...pod.addresses, ...(before?.addresses ?? []).filter((address) => !named.has(address.includes(':')))]
+}
+
+/** What decides about rules, as one text, so that a heartbeat touches nothing. */
+function signature({ pod, addresses, end }: PodView): string {
+  return JSON.stringify([
+    pod.declaration.requests,
+    addresses,
+    end !== undefined,
+    pod.finalized,
+    pod.hostNetwork,
+    pod.serviceAccountName
+  ])
+}
+
+class Multimap<K, V> {
+  readonly #sets = new Map<K, Set<V>>()
+  add(key: K, value: V): void {
+    const set = this.#sets.get(key)
+    if (set === undefined) this.#sets.set(key, new Set([value]))
+    else set.add(value)
+  }
+  delete(key: K, value: V): void {
+    const set = this.#sets.get(key)
+    set?.delete(value)
+    if (set?.size === 0) this.#sets.delete(key)
+  }
+  get(key: K): ReadonlySet<V> {
+    return this.#sets.get(key) ?? new Set<V>()
+  }
+  keys(): Iterable<K> {
+    return this.#sets.keys()
+  }
+}
+
+export function createPodCache(listener: PodCacheListener): PodCache {
+  const views = new Map<string, PodView>()
+  const byName = new Map<string, string>()
+  const byGroup = new Multimap<SecurityGroupId, string>()
+  const byAddress = new Multimap<string, string>()
+  const byNode = new Multimap<string, string>()
+  const missing = new Set<string>()
+  const goneNodes = new Set<string>()
+  const former = new Map<SecurityGroupId, Map<RuleKey, FormerClaim>>()
+  const formerByPod = new Multimap<string, SecurityGroupId>()
+
+  const nameOf = (pod: ObservedPod): string => `${pod.namespace}/${pod.name}`
+
+  const unindex = (view: PodView): void => {
+    const { uid } = view.pod
+    for (const groupId of groupsOf(view.pod)) byGroup.delete(groupId, uid)
+    for (const address of view.addresses) byAddress.delete(address, uid)
+    if (view.pod.nodeName !== undefined) byNode.delete(view.pod.nodeName, uid)
+    if (byName.get(nameOf(view.pod)) === uid) byName.delete(nameOf(view.pod))
+  }
+
+  const index = (view: PodView): void => {
+    const { uid } = view.pod
+    views.set(uid, view)
+    for (const groupId of groupsOf(view.pod)) byGroup.add(groupId, uid)
+    if (view.end === undefined) for (const address of view.addresses) byAddress.add(address, uid)
+    if (view.pod.nodeName !== undefined) byNode.add(view.pod.nodeName, uid)
+    byName.set(nameOf(view.pod), uid)
+  }
+
+  /** Claims of `before` that `after` no longer makes become former ones. An ended pod seen first may have claimed all it asks. */
+  const rememberClaims = (before: PodView | undefined, after: PodView | undefined, now: number): void => {
+    const old = before ?? (after?.end === undefined ? undefined : after)
+    if (old === undefined || (before?.end !== undefined && after?.end !== undefined)) return
+    for (const groupId of groupsOf(old.pod)) {
+      const kept = new Set(
+        after === undefined || after.end !== undefined
+          ? []
+          : rulesOf(after.pod.declaration.requests, groupId, after.addresses).map(ruleKey)
+      )
+      for (const rule of rulesOf(old.pod.declaration.requests, groupId, old.addresses)) {
+        if (kept.has(ruleKey(rule))) continue
+        const claims = former.get(groupId) ?? new Map<RuleKey, FormerClaim>()
+        const earlier = claims.get(ruleKey(rule))?.pod.uid
+        former.set(groupId, claims.set(ruleKey(rule), { pod: old.pod, since: after?.end?.at ?? now }))
+        if (earlier !== undefined) dropFormer(groupId, earlier)
+        formerByPod.add(old.pod.uid, groupId)
+      }
+    }
+  }
+
+  const dropFormer = (groupId: SecurityGroupId, uid: string): void => {
+    const claims = former.get(groupId)
+    if (claims === undefined || ![...claims.values()].some(({ pod }) => pod.uid === uid))
+      formerByPod.delete(uid, groupId)
+  }
+
+  const touchedBy = (...changed: (PodView | undefined)[]): Set<SecurityGroupId> => {
+    const touched = new Set<SecurityGroupId>()
+    for (const view of changed) {
+      if (view === undefined) continue
+      for (const groupId of groupsOf(view.pod)) touched.add(groupId)
+      // Whoever reports one of its addresses too may now hold it, or no longer.
+      for (const address of view.addresses) {
+        for (const uid of byAddress.get(address))
+          for (const groupId of groupsOf(views.get(uid)?.pod ?? view.pod)) touched.add(groupId)
+      }
+    }
+    return touched
+  }
+
+  const put = (pod: ObservedPod, now: number): void => {
+    const before = views.get(pod.uid)
+    const namesake = byName.get(nameOf(pod))
+    // A name is given out again only once its last holder is gone.
+    if (namesake !== undefined && namesake !== pod.uid) gone(namesake, now)
+    const nodeGone = pod.nodeName !== undefined && goneNodes.has(pod.nodeName)
+    const ended = endOf(pod, nodeGone, now)
+    const sticky = before?.end !== undefined && before.end.reason !== 'nodeGone' ? before.end : undefined
+    const end = sticky ?? (ended !== undefined && before?.end?.reason === ended.reason ? before.end : ended)
+    const after: PodView = { pod, addresses: rememberAddresses(pod, before), end }
+    if (before !== undefined) unindex(before)
+    rememberClaims(before, after, now)
+    index(after)
+    if (before === undefined || signature(before) !== signature(after)) listener.groupsTouched(touchedBy(before, after))
+    listener.podTouched(pod.uid)
+  }
+
+  const gone = (uid: string, now: number): void => {
+    const before = views.get(uid)
+    missing.delete(uid)
+    if (before === undefined) return
+    unindex(before)
+    views.delete(uid)
+    rememberClaims(before, undefined, now)
+    if (before.end === undefined) listener.groupsTouched(touchedBy(before))
+    listener.podTouched(uid)
+  }
+
+  const vanish = (uid: string): void => {
+    missing.add(uid)
+    listener.podTouched(uid)
+  }
+
+  return {
+    replace(pods, now) {
+      const seen = new Set(pods.map((pod) => pod.uid))
+      for (const pod of pods) this.change(pod, now)
+      for (const uid of views.keys()) if (!seen.has(uid)) vanish(uid)
+    },
+    change(pod, now) {
+      missing.delete(pod.uid)
+      put(pod, now)
+    },
+    vanish(pod, now) {
+      // Nobody can put a finalizer on a deleting pod, so one without any is really gone.
+      if (pod.deletionTimestamp !== undefined && !pod.heldByFinalizer) gone(pod.uid, now)
+      else vanish(pod.uid)
+    },
+    gone,
+    nodeGone(name, now) {
+      goneNodes.add(name)
+      for (const uid of [...byNode.get(name)]) {
+        const view = views.get(uid)
+        if (view !== undefined && view.end === undefined) put(view.pod, now)
+      }
+    },
+    nodeBack(name) {
+      goneNodes.delete(name)
+    },
+    view: (uid) => views.get(uid),
+    views: () => views.values(),
+    viewsOf: (groupId) => [...byGroup.get(groupId)].map((uid) => views.get(uid)).filter((view) => view !== undefined),
+    isVanished: (uid) => missing.has(uid),
+    holder(address) {
+      const pods = [...byAddress.get(address)].map((uid) => views.get(uid)?.pod).filter((pod) => pod !== undefined)
+      return pods.length === 0 ? undefined : pods.reduce(startedLater).uid
+    },
+    named(namespace, name) {
+      const uid = byName.get(`${namespace}/${name}`)
+      return uid === undefined ? undefined : views.get(uid)
+    },
+    groups: () => new Set([...byGroup.keys(), ...former.keys()]),
+    formerGroups: (uid) => formerByPod.get(uid),
+    formerClaims: (groupId) => former.get(groupId) ?? new Map<RuleKey, FormerClaim>(),
+    forget(groupId, key) {
+      const claims = former.get(groupId)
+      const uid = claims?.get(key)?.pod.uid
+      claims?.delete(key)
+      if (claims?.size === 0) former.delete(groupId)
+      if (uid !== undefined) dropFormer(groupId, uid)
+    }
+  }
+}

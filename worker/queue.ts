@@ -1,0 +1,153 @@
+/**
+ * A queue of keys: one run a key at a time, and however often a key is added while it waits or runs, it is run once more.
+ *
+ * The first event of a quiet key runs at once; the next run of the same key starts no sooner than `coalesce` after the last one
+ * started, so that a burst becomes one call. A run that fails comes back after a delay that grows with each failure; an event
+ * cuts that delay short, for it may bring what was lacking, but to no less than a second: a storm of events must not become a
+ * storm of calls.
+ */
+
+/** Timers, so that tests own the clock. Times are milliseconds. */
+export interface Timers {
+  now(): number
+  /** @returns a function that calls it off */
+  after(delay: number, run: () => void): () => void
+  /** From 0 (included) to 1 (excluded). */
+  chance(): number
+}
+
+/** What a run says at its end: nothing more to do, or when to come back though nothing happens. */
+export interface Outcome {
+  readonly againAfter?: number
+}
+
+export interface QueueOptions<K> {
+  readonly run: (key: K) => Promise<Outcome>
+  readonly timers: Timers
+  /** Runs at once, over all keys. */
+  readonly concurrency: number
+  /** Least time between two starts of one key. */
+  readonly coalesce: number
+  /** Delay after the `failures`-th failure in a row. */
+  readonly retryAfter: (error: unknown, failures: number) => number
+  readonly onError: (key: K, error: unknown, failures: number, retryAfter: number) => void
+}
+
+export interface Queue<K> {
+  /** An event: run as soon as coalescing allows. */
+  add(key: K): void
+  /** Keys that wait for their time or a free place; running ones are not counted. */
+  readonly waiting: number
+  readonly running: number
+  /** Starts nothing new; resolves when the last run has ended. */
+  stop(): Promise<void>
+}
+
+/** Least time between two starts of a key whose last run failed, in milliseconds. */
+const FAILING = 1000
+
+interface Slot {
+  running: boolean
+  /** When it should run, undefined when nothing is to do. */
+  due: number | undefined
+  startedAt: number
+  failures: number
+  cancel: (() => void) | undefined
+}
+
+export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
+  const { timers, coalesce, concurrency } = options
+  const slots = new Map<K, Slot>()
+  const ready: K[] = []
+  let running = 0
+  let stopped = false
+  let whenIdle: (() => void) | undefined
+
+  const pause = (slot: Slot): number => (slot.failures > 0 ? Math.max(FAILING, coalesce) : coalesce)
+
+  const schedule = (key: K, slot: Slot, due: number): void => {
+    if (stopped || (slot.due !== undefined && slot.due <= due)) return
+    slot.due = due
+    slot.cancel?.()
+    slot.cancel = undefined
+    if (slot.running) return
+    slot.cancel = timers.after(Math.max(0, due - timers.now()), () => {
+      slot.cancel = undefined
+      ready.push(key)
+      startReady()
+    })
+  }
+
+  const startReady = (): void => {
+    while (!stopped && running < concurrency) {
+      const key = ready.shift()
+      const slot = key === undefined ? undefined : slots.get(key)
+      if (key === undefined || slot === undefined) return
+      void start(key, slot)
+    }
+  }
+
+  const start = async (key: K, slot: Slot): Promise<void> => {
+    slot.running = true
+    slot.due = undefined
+    slot.startedAt = timers.now()
+    running += 1
+    let again: number | undefined
+    try {
+      again = (await options.run(key)).againAfter
+      slot.failures = 0
+    } catch (error) {
+      slot.failures += 1
+      again = options.retryAfter(error, slot.failures)
+      options.onError(key, error, slot.failures, again)
+    }
+    running -= 1
+    slot.running = false
+    finish(key, slot, again)
+    startReady()
+    if (stopped && running === 0) whenIdle?.()
+  }
+
+  const finish = (key: K, slot: Slot, again: number | undefined): void => {
+    const added = slot.due
+    slot.due = undefined
+    if (added !== undefined) schedule(key, slot, Math.max(added, slot.startedAt + pause(slot)))
+    else if (again !== undefined) schedule(key, slot, timers.now() + again)
+    else forget(key, slot)
+  }
+
+  // A quiet key is kept for one coalescing window, then dropped: the queue holds no key for ever.
+  const forget = (key: K, slot: Slot): void => {
+    if (stopped) return
+    slot.cancel = timers.after(Math.max(0, slot.startedAt + coalesce - timers.now()), () => {
+      if (slot.due === undefined && !slot.running) slots.delete(key)
+    })
+  }
+
+  return {
+    add(key) {
+      if (stopped) return
+      const slot = slots.get(key) ?? {
+        running: false,
+        due: undefined,
+        startedAt: -Infinity,
+        failures: 0,
+        cancel: undefined
+      }
+      slots.set(key, slot)
+      schedule(key, slot, Math.max(timers.now(), slot.startedAt + pause(slot)))
+    },
+    get waiting() {
+      return [...slots.values()].filter((slot) => slot.due !== undefined).length
+    },
+    get running() {
+      return running
+    },
+    async stop() {
+      stopped = true
+      for (const slot of slots.values()) slot.cancel?.()
+      if (running === 0) return
+      await new Promise<void>((resolve) => (whenIdle = resolve))
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/** What the worker asks of EC2; worker/aws is its adapter. */
+import type { Rule, SecurityGroupId } from '../shared/rules.ts'
+import type { FailureKind } from './failures.ts'
+
+/** An ingress rule as EC2 holds it. */
+export interface ObservedRule extends Rule {
+  readonly id: string
+  /** Its owner tag is ours. */
+  readonly owned: boolean
+  readonly description: string
+}
+
+/** A rule to be made, with the description that names its pod. */
+export interface NewRule extends Rule {
+  readonly description: string
+}
+
+/** What was read, and from when on it can be true: EC2 may show the past by some seconds, never the future. */
+export interface RulesRead {
+  readonly startedAt: number
+  /** Every group asked for is a key, also one without rules. */
+  readonly rules: ReadonlyMap<SecurityGroupId, readonly ObservedRule[]>
+}
+
+/** One security group, its rules apart. Absent from the answer: EC2 has none of that id. */
+export interface ObservedGroup {
+  readonly groupId: SecurityGroupId
+  readonly vpcId: string
+  /** Its owner lets this cluster edit it. */
+  readonly optedIn: boolean
+}
+
+/** Every verb throws {@link Ec2Failure}. Times are milliseconds of the clock that the adapter was given. */
+export interface SecurityGroups {
+  /** All ingress rules of the groups, ours and foreign ones. */
+  readRules(groupIds: readonly SecurityGroupId[]): Promise<RulesRead>
+  /** All ingress rules that carry our owner tag, in whatever group. */
+  readOwnedRules(): Promise<RulesRead>
+  readGroups(groupIds: readonly SecurityGroupId[]): Promise<readonly ObservedGroup[]>
+  /** All or nothing. At most {@link MAX_RULES_PER_CALL} rules, each but once. */
+  authorize(groupId: SecurityGroupId, rules: readonly NewRule[]): Promise<readonly ObservedRule[]>
+  /** All or nothing, by rule id. */
+  revoke(groupId: SecurityGroupId, ruleIds: readonly string[]): Promise<void>
+}
+
+/** EC2's own limit is not documented; AWS's controllers send 1000 (aws-controllers-k8s/ec2-controller#227). */
+export const MAX_RULES_PER_CALL = 1000
+
+/** A call to EC2 that failed, in our terms. */
+export class Ec2Failure extends Error {
+  readonly kind: FailureKind
+  /** EC2's error code, or the name of the network error. */
+  readonly code: string
+  constructor(action: string, kind: FailureKind, code: string, cause: unknown) {
+    super(`${action} failed with ${code}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    this.name = 'Ec2Failure'
+    this.kind = kind
+    this.code = code
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * What Kubernetes is owed for one pod, once: ask whether it is still there, put our marks on it, say on it what it has, and let it
+ * go when nothing of it is left in EC2. Level-based like the runs for groups, and queued by uid.
+ */
+import { podKeys } from '../shared/podRef.ts'
+import type { Logger } from '../shared/logger.ts'
+import type { PodRef } from '../shared/podRef.ts'
+import type { SecurityGroupId } from '../shared/rules.ts'
+import { ruleKey } from '../shared/rules.ts'
+import type { Cluster } from './cluster.ts'
+import type { PodView } from './desired.ts'
+import { describePod } from './description.ts'
+import type { GroupBook } from './groupBook.ts'
+import { conditionOfEnded, conditionOfLiving, sameCondition } from './outcomes.ts'
+import type { Outcome } from './outcomes.ts'
+import type { PodCache } from './podCache.ts'
+import type { Condition } from './pods.ts'
+import { mayRelease } from './release.ts'
+import type { ReleaseFacts, Verdict } from './release.ts'
+
+/** What goes onto a pod as an Event. */
+export interface PodEvent {
+  readonly pod: PodRef
+  readonly type: 'Normal' | 'Warning'
+  readonly reason: string
+  readonly action: string
+  readonly note: string
+}
+
+/** What the runs for groups have found out, by pod. */
+export interface PodFindings {
+  readonly outcomes: ReadonlyMap<SecurityGroupId, Outcome> | undefined
+  readonly attempted: boolean
+  /** What keeps all groups from being served at all, such as an EC2 that never answered. */
+  readonly trouble: Outcome | undefined
+}
+
+export interface SettleDeps {
+  readonly cache: PodCache
+  readonly book: GroupBook
+  readonly cluster: Cluster
+  readonly findings: (uid: string) => PodFindings
+  /** The pod is gone: nothing needs to be known of it any more. */
+  readonly forget: (uid: string) => void
+  readonly trusted: () => boolean
+  readonly clusterId: string
+  /** MAX_HOLD, milliseconds. */
+  readonly maxHold: number
+  readonly now: () => number
+  readonly logger: Logger
+  readonly record: (event: PodEvent) => void
+  readonly onReleased: (view: PodView, forced: boolean) => void
+}
+
+/** Ended pods that are held for longer than this say so, in milliseconds: shorter holds are the rule, and only noise. */
+const SAY_HELD_AFTER = 5000
+/** A held pod is looked at this often, in milliseconds, whatever events come. */
+const LOOK_AGAIN = 5000
+
+export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ againAfter?: number }> {
+  const { cache, cluster, now } = deps
+  return async (uid) => {
+    if (cache.isVanished(uid)) await lookAgain(deps, uid)
+    const view = cache.view(uid)
+    if (view === undefined) {
+      deps.forget(uid)
+      return {}
+    }
+    if (view.end === undefined && view.pod.annotated) {
+      if (!view.pod.hostNetwork && !(view.pod.finalized && view.pod.labelled)) await putMarks(deps, view)
+      await say(deps, view, livingCondition(deps, view))
+      return {}
+    }
+    if (!view.pod.finalized) return {}
+    const verdict = mayRelease(view, releaseFacts(deps, view), now(), deps.maxHold)
+    if (verdict.release) {
+      await sayReleased(deps, view, verdict)
+      await cluster.release(view.pod, view.end === undefined)
+      deps.onReleased(view, verdict.forced)
+      return {}
+    }
+    return hold(deps, view, verdict)
+  }
+}
+
+/** The watch lost sight of the pod: only the API server knows whether it is gone or merely lost its label. */
+async function lookAgain({ cache, cluster, logger, now }: SettleDeps, uid: string): Promise<void> {
+  const last = cache.view(uid)?.pod
+  if (last === undefined) return
+  const pod = await cluster.pod(last.namespace, last.name)
+  if (pod?.uid !== uid) return cache.gone(uid, now())
+  logger.warn({ ...podKeys(pod) }, 'pod lost the label by which it is watched')
+  cache.change(pod, now())
+  const view = cache.view(uid)
+  // Nothing of ours is on it and nothing should be, so nothing will ever tell of it again.
+  if (!pod.labelled && !pod.finalized && (!pod.annotated || view?.end !== undefined)) cache.gone(uid, now())
+}
+
+async function putMarks({ cluster, logger }: SettleDeps, { pod }: PodView): Promise<void> {
+  const put = await cluster.stamp(pod)
+  logger.warn(
+    podKeys(pod),
+    put ? 'put finalizer and label back on the pod' : 'pod is being deleted without our finalizer: it gets no new rule'
+  )
+}
+
+function livingCondition({ findings }: SettleDeps, view: PodView): Condition | undefined {
+  const { outcomes, trouble } = findings(view.pod.uid)
+  const condition = conditionOfLiving(view, outcomes)
+  if (condition !== undefined || trouble === undefined || view.addresses.length === 0) return condition
+  return { status: 'False', reason: trouble.reason, message: trouble.message }
+}
+
+/** Writes condition and Event if they say something new. A readiness gate that opened stays open: it held back the start, not the life. */
+async function say(deps: SettleDeps, view: PodView, condition: Condition | undefined): Promise<void> {
+  const { pod } = view
+  if (condition === undefined || sameCondition(condition, pod.condition)) return
+  const gateOpen = pod.declaration.settings.readinessGate && pod.condition?.status === 'True' && view.end === undefined
+  if (gateOpen && condition.status === 'False') return
+  await deps.cluster.writeCondition(pod, condition, condition.status === pod.condition?.status ? undefined : deps.now())
+  const type = condition.status === 'True' || condition.reason === 'NothingRequested' ? 'Normal' : 'Warning'
+  deps.record({ pod, type, reason: condition.reason, action: 'Authorize', note: condition.message })
+}
+
+async function hold(
+  deps: SettleDeps,
+  view: PodView,
+  verdict: Verdict & { release: false }
+): Promise<{ againAfter?: number }> {
+  const { end, pod } = view
+  if (end === undefined) return { againAfter: LOOK_AGAIN }
+  const heldFor = deps.now() - end.at
+  if (heldFor < SAY_HELD_AFTER) return { againAfter: SAY_HELD_AFTER - heldFor }
+  const { outcomes, trouble } = deps.findings(pod.uid)
+  const cause = trouble ?? [...(outcomes?.values() ?? [])].find(({ inEffect }) => !inEffect)
+  const note = cause === undefined ? verdict.why : `${verdict.why}: ${cause.message}`
+  const condition = conditionOfEnded(note)
+  if (!sameCondition(condition, pod.condition)) {
+    await deps.cluster.writeCondition(
+      pod,
+      condition,
+      condition.status === pod.condition?.status ? undefined : deps.now()
+    )
+    deps.record({ pod, type: 'Warning', reason: condition.reason, action: 'Revoke', note: condition.message })
+  }
+  return { againAfter: Math.min(LOOK_AGAIN, Math.max(1000, verdict.again ?? LOOK_AGAIN)) }
+}
+
+/** Before the release, for afterwards the object may be gone. */
+async function sayReleased(deps: SettleDeps, view: PodView, verdict: Verdict & { release: true }): Promise<void> {
+  const { pod } = view
+  if (verdict.forced) {
+    const note = `released after MAX_HOLD although ${String(verdict.left)} of its rules may remain in EC2; the worker goes on revoking them`
+    deps.logger.error(podKeys(pod), note)
+    deps.record({ pod, type: 'Warning', reason: 'FinalizerHoldExceeded', action: 'Release', note })
+    return
+  }
+  if (view.end !== undefined && pod.deletionTimestamp === undefined && pod.condition !== undefined) {
+    const condition = conditionOfEnded(undefined)
+    await deps.cluster.writeCondition(
+      pod,
+      condition,
+      condition.status === pod.condition.status ? undefined : deps.now()
+    )
+    deps.record({ pod, type: 'Normal', reason: condition.reason, action: 'Revoke', note: condition.message })
+  }
+}
+
+function releaseFacts({ book, cache, clusterId, findings, trusted }: SettleDeps, view: PodView): ReleaseFacts {
+  const { pod } = view
+  const description = describePod(clusterId, pod.namespace, pod.name)
+  const sources = view.addresses.map((address) => `${address}/${address.includes(':') ? '128' : '32'}`)
+  const groups = new Set([
+    ...sources.flatMap((source) => [...book.groupsWithSource(source)]),
+    ...book.groupsDescribing(description)
+  ])
+  const rules: ReleaseFacts['rules'][number][] = []
+  let unsettledClaims = 0
+  for (const groupId of new Set([...groups, ...cache.formerGroups(pod.uid)])) {
+    const { owned, unseen } = book.view(groupId)
+    for (const rule of owned) {
+      if (sources.includes(rule.cidr) || rule.description === description)
+        rules.push({ groupId, key: ruleKey(rule), rule })
+    }
+    for (const key of unseen.keys()) {
+      if (sources.some((source) => key.endsWith(` ${source}`))) rules.push({ groupId, key, rule: undefined })
+    }
+    unsettledClaims += [...cache.formerClaims(groupId).values()].filter((claim) => claim.pod.uid === pod.uid).length
+  }
+  const holderOf = (address: string): PodView | undefined => {
+    const uid = cache.holder(address)
+    return uid === undefined ? undefined : cache.view(uid)
+  }
+  return { trusted: trusted(), rules, unsettledClaims, holderOf, attempted: findings(pod.uid).attempted }
+}

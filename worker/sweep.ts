@@ -1,0 +1,77 @@
+/**
+ * The regular look at everything: our rules everywhere, the groups that pods ask for, pods that escape our watch, nodes that are gone.
+ * It decides nothing: it renews what is known and puts every group and every held pod to the queues.
+ */
+import { podKeys } from '../shared/podRef.ts'
+import type { Logger } from '../shared/logger.ts'
+import type { SecurityGroupId } from '../shared/rules.ts'
+import type { Cluster } from './cluster.ts'
+import type { GroupBook } from './groupBook.ts'
+import type { PodCache } from './podCache.ts'
+import type { SecurityGroups } from './securityGroups.ts'
+
+export interface SweepDeps {
+  readonly cache: PodCache
+  readonly book: GroupBook
+  readonly cluster: Cluster
+  readonly ec2: SecurityGroups
+  readonly now: () => number
+  readonly logger: Logger
+  /** Names of the Node objects that the watch shows. */
+  readonly nodeNames: () => ReadonlySet<string>
+  readonly enqueueGroup: (groupId: SecurityGroupId) => void
+  readonly enqueuePod: (uid: string) => void
+}
+
+/**
+ * Reads EC2 in as few calls as it allows: our rules by owner tag, then groups and rules of all claimed groups, 200 to a call.
+ * @throws Ec2Failure
+ */
+export async function sweepEc2({ book, cache, ec2, now }: SweepDeps): Promise<void> {
+  book.takeOwnedRules(await ec2.readOwnedRules())
+  const claimed = claimedGroups(cache)
+  const readAt = now()
+  const groups = await ec2.readGroups(claimed)
+  book.takeGroups(claimed, groups, readAt)
+  for (const { groupId } of groups) book.learnQuota(groupId, {})
+  book.takeRules(await ec2.readRules(groups.map(({ groupId }) => groupId)))
+  book.prune(new Set([...cache.groups(), ...book.groupsWithOwned()]))
+}
+
+/** Everything that can have anything to do. */
+export function enqueueEverything({ book, cache, enqueueGroup, enqueuePod }: SweepDeps): void {
+  for (const groupId of new Set([...cache.groups(), ...book.groupsWithOwned()])) enqueueGroup(groupId)
+  for (const { pod } of cache.views()) enqueuePod(pod.uid)
+}
+
+function claimedGroups(cache: PodCache): SecurityGroupId[] {
+  const claimed = new Set<SecurityGroupId>()
+  for (const { end, pod } of cache.views()) {
+    if (end === undefined) for (const { groupId } of pod.declaration.requests) claimed.add(groupId)
+  }
+  return [...claimed]
+}
+
+/** Pods on a node that the watch does not show have ended, once the API server confirms that the Node object is gone. */
+export async function sweepNodes({ cache, cluster, logger, nodeNames, now }: SweepDeps): Promise<void> {
+  const known = nodeNames()
+  const unknown = new Set<string>()
+  for (const { end, pod } of cache.views()) {
+    if (end === undefined && pod.nodeName !== undefined && !known.has(pod.nodeName)) unknown.add(pod.nodeName)
+  }
+  for (const name of unknown) {
+    if (await cluster.nodeExists(name)) continue
+    logger.warn({ node: name }, 'node object is gone: its pods no longer hold their addresses')
+    cache.nodeGone(name, now())
+  }
+}
+
+/** Finds pods with our annotations or finalizer but without the label by which we watch. */
+export async function sweepOverlooked({ cache, cluster, logger, now }: SweepDeps): Promise<void> {
+  for (const { namespace, name, uid } of await cluster.overlookedPods()) {
+    const pod = await cluster.pod(namespace, name)
+    if (pod?.uid !== uid || (!pod.annotated && !pod.finalized)) continue
+    logger.warn(podKeys(pod), 'found a pod that our watch does not show')
+    cache.change(pod, now())
+  }
+}

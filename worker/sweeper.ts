@@ -1,0 +1,89 @@
+/** When to sweep: at once, then at every interval, and sooner again after a failure. */
+import { backoff } from './backoff.ts'
+import { HANDLING } from './failures.ts'
+import type { Timers } from './queue.ts'
+import { Ec2Failure } from './securityGroups.ts'
+import { enqueueEverything, sweepEc2, sweepNodes, sweepOverlooked } from './sweep.ts'
+import type { SweepDeps } from './sweep.ts'
+
+export interface SweeperDeps extends SweepDeps {
+  readonly timers: Timers
+  /** SWEEP_INTERVAL, milliseconds. */
+  readonly interval: number
+  /** All our rules have been read. Called before anything is put to the queues. */
+  readonly onRead: () => void
+  readonly onUnreadable: (failure: Ec2Failure) => void
+  readonly onDone: (result: 'success' | 'error') => void
+}
+
+export interface Sweeper {
+  start(): void
+  /** Starts no other sweep; resolves when the running one has ended. */
+  stop(): Promise<void>
+}
+
+/** Milliseconds between two passes over all pods. */
+const OVERLOOKED_INTERVAL = 600_000
+/** Delay after the API server failed, in milliseconds. */
+const AFTER_FAILURE = 5000
+
+export function createSweeper(deps: SweeperDeps): Sweeper {
+  const { interval, logger, now, timers } = deps
+  let cancel: (() => void) | undefined
+  let running: Promise<void> = Promise.resolve()
+  let stopped = false
+  let failures = 0
+  let overlookedAt = -Infinity
+
+  /** @returns the delay until the next sweep */
+  const readEc2 = async (): Promise<number> => {
+    try {
+      await sweepEc2(deps)
+    } catch (error) {
+      if (!(error instanceof Ec2Failure)) throw error
+      failures += 1
+      logger.error({ err: error, failures }, 'EC2 could not be read')
+      deps.onUnreadable(error)
+      const { retryAfter, slowest } = HANDLING[error.kind]
+      return Math.min(interval, backoff(failures, retryAfter, slowest, timers.chance()))
+    }
+    failures = 0
+    deps.onRead()
+    enqueueEverything(deps)
+    return interval
+  }
+
+  const sweep = async (): Promise<void> => {
+    let next = AFTER_FAILURE
+    try {
+      next = await readEc2()
+      await sweepNodes(deps)
+      if (overlookedAt + OVERLOOKED_INTERVAL <= now()) {
+        await sweepOverlooked(deps)
+        overlookedAt = now()
+      }
+      deps.onDone(failures === 0 ? 'success' : 'error')
+    } catch (err) {
+      next = Math.min(next, AFTER_FAILURE)
+      logger.error({ err }, 'sweep could not be completed')
+      deps.onDone('error')
+    }
+    schedule(next)
+  }
+
+  const schedule = (delay: number): void => {
+    if (stopped) return
+    cancel = timers.after(delay, () => {
+      running = sweep()
+    })
+  }
+
+  return {
+    start: () => schedule(0),
+    async stop() {
+      stopped = true
+      cancel?.()
+      await running
+    }
+  }
+}

@@ -1,0 +1,208 @@
+/** The worker put together: what it watches, its two queues, and the sweep. Does its work only while it leads. */
+import type { Logger } from '../shared/logger.ts'
+import type { SecurityGroupId } from '../shared/rules.ts'
+import { backoff } from './backoff.ts'
+import type { Cluster } from './cluster.ts'
+import { podDescribed } from './description.ts'
+import { HANDLING } from './failures.ts'
+import { createFindings } from './findings.ts'
+import { createGroupBook } from './groupBook.ts'
+import type { WorkerMetrics } from './metrics.ts'
+import { failureOutcome } from './outcomes.ts'
+import { createPermissionLedger } from './permissionLedger.ts'
+import type { PermissionOptions } from './permissionLedger.ts'
+import { createPodCache } from './podCache.ts'
+import type { PodCache } from './podCache.ts'
+import { createQueue } from './queue.ts'
+import type { Queue, Timers } from './queue.ts'
+import { createReconciler } from './reconcile.ts'
+import { Ec2Failure } from './securityGroups.ts'
+import type { SecurityGroups } from './securityGroups.ts'
+import { createSettler } from './settle.ts'
+import type { PodEvent } from './settle.ts'
+import type { WorkerSettings } from './settings.ts'
+import { createSweeper } from './sweeper.ts'
+import { optInTag } from '../shared/names.ts'
+import { ruleKey } from '../shared/rules.ts'
+
+export interface WorkerDeps {
+  readonly settings: WorkerSettings
+  readonly ec2: SecurityGroups
+  readonly cluster: Cluster
+  readonly mayUse: PermissionOptions['mayUse']
+  readonly nodes: { names(): ReadonlySet<string>; addresses(): ReadonlySet<string> }
+  readonly record: (event: PodEvent) => void
+  readonly metrics: WorkerMetrics
+  readonly logger: Logger
+  readonly timers: Timers
+}
+
+export interface Worker {
+  /** Fed by the watch, whether it leads or not, so that a standby knows all when it takes over. */
+  readonly cache: PodCache
+  /** Begins to work; the watch must have been in sync before. */
+  lead(): void
+  /** Everything in EC2 has been read since it leads. */
+  trusted(): boolean
+  /** Starts nothing new and waits for what runs. */
+  stop(): Promise<void>
+}
+
+/** So many groups and pods are worked on at once; the rates of calls are limited elsewhere. */
+const GROUPS_AT_ONCE = 16
+const PODS_AT_ONCE = 16
+
+export function createWorker(deps: WorkerDeps): Worker {
+  const { cluster, ec2, logger, metrics, settings, timers } = deps
+  const now = (): number => timers.now()
+  let state: 'standby' | 'leading' | 'trusted' | 'stopped' = 'standby'
+
+  const enqueueGroup = (groupId: SecurityGroupId): void => {
+    if (state === 'trusted') groupQueue.add(groupId)
+  }
+  const enqueuePod = (uid: string): void => {
+    if (state === 'leading' || state === 'trusted') podQueue.add(uid)
+  }
+
+  const cache = createPodCache({
+    groupsTouched: (groupIds) => {
+      for (const groupId of groupIds) enqueueGroup(groupId)
+    },
+    podTouched: enqueuePod
+  })
+  const book = createGroupBook(settings.EC2_READ_LAG)
+  const findings = createFindings()
+  const permissions = createPermissionLedger({
+    mode: settings.PERMISSIONS,
+    mayUse: deps.mayUse,
+    now,
+    trustFor: settings.SWEEP_INTERVAL,
+    logger
+  })
+
+  const reconcile = createReconciler({
+    book,
+    cache,
+    cluster,
+    clusterId: settings.CLUSTER_ID,
+    ec2,
+    logger,
+    nodeAddresses: () => deps.nodes.addresses(),
+    now,
+    onAuthorized: (_groupId, claims) => metrics.authorized.inc(claims.length),
+    onRevoked(groupId, rules) {
+      metrics.revoked.inc(rules.length)
+      for (const rule of rules) {
+        const former = cache.formerClaims(groupId).get(ruleKey(rule))
+        if (former !== undefined) metrics.revokeLag.observe(Math.max(0, now() - former.since) / 1000)
+        const named = podDescribed(settings.CLUSTER_ID, rule.description)
+        const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
+        if (view !== undefined) enqueuePod(view.pod.uid)
+      }
+    },
+    optInTag: optInTag(settings.CLUSTER_ID),
+    permissions,
+    podCidrs: settings.POD_CIDRS,
+    readLag: settings.EC2_READ_LAG,
+    rulesPerGroup: settings.RULES_PER_GROUP,
+    tell(groupId, outcomes, former) {
+      for (const uid of former) findings.markAttempted(uid)
+      for (const uid of new Set([...findings.tell(groupId, outcomes), ...former])) enqueuePod(uid)
+    }
+  })
+
+  const settle = createSettler({
+    book,
+    cache,
+    cluster,
+    clusterId: settings.CLUSTER_ID,
+    findings: (uid) => findings.of(uid),
+    forget: (uid) => findings.forget(uid),
+    logger,
+    maxHold: settings.MAX_HOLD,
+    now,
+    onReleased(view, forced) {
+      metrics.released.inc({ forced: String(forced) })
+      // Without our label no event will tell that it is gone.
+      if (!view.pod.labelled) cache.gone(view.pod.uid, now())
+    },
+    record: deps.record,
+    trusted: () => state === 'trusted'
+  })
+
+  const groupQueue: Queue<SecurityGroupId> = createQueue({
+    run: reconcile,
+    timers,
+    concurrency: GROUPS_AT_ONCE,
+    coalesce: settings.COALESCE,
+    retryAfter(error, failures) {
+      const { retryAfter, slowest } = HANDLING[error instanceof Ec2Failure ? error.kind : 'unavailable']
+      return backoff(failures, retryAfter, slowest, timers.chance())
+    },
+    onError: (securityGroupID, err, failures, retryAfter) =>
+      logger.warn({ err, securityGroupID, failures, retryAfter }, 'security group could not be reconciled')
+  })
+  const podQueue: Queue<string> = createQueue({
+    run: settle,
+    timers,
+    concurrency: PODS_AT_ONCE,
+    coalesce: settings.COALESCE,
+    retryAfter: (_error, failures) => backoff(failures, 500, 15_000, timers.chance()),
+    onError: (podUID, err, failures, retryAfter) =>
+      logger.warn({ err, podUID, failures, retryAfter }, 'pod could not be settled')
+  })
+
+  const sweeper = createSweeper({
+    book,
+    cache,
+    cluster,
+    ec2,
+    enqueueGroup,
+    enqueuePod,
+    logger,
+    nodeNames: () => deps.nodes.names(),
+    now,
+    timers,
+    interval: settings.SWEEP_INTERVAL,
+    onRead() {
+      // From here on what is not known is not there.
+      if (state === 'leading') state = 'trusted'
+      findings.setTrouble(undefined)
+    },
+    onUnreadable(failure) {
+      findings.setTrouble(failureOutcome(undefined, failure))
+      for (const { end, pod } of cache.views()) {
+        if (end !== undefined) findings.markAttempted(pod.uid)
+        enqueuePod(pod.uid)
+      }
+    },
+    onDone(result) {
+      metrics.sweeps.inc({ result })
+      report()
+    }
+  })
+
+  const report = (): void => {
+    const views = [...cache.views()]
+    metrics.pods.set(views.length)
+    metrics.held.set(views.filter(({ end, pod }) => end !== undefined && pod.finalized).length)
+    metrics.ownedRules.set(book.groupsWithOwned().reduce((sum, groupId) => sum + book.view(groupId).owned.length, 0))
+    metrics.queueWaiting.set({ name: 'groups' }, groupQueue.waiting)
+    metrics.queueWaiting.set({ name: 'pods' }, podQueue.waiting)
+  }
+
+  return {
+    cache,
+    lead() {
+      if (state !== 'standby') return
+      state = 'leading'
+      for (const { pod } of cache.views()) enqueuePod(pod.uid)
+      sweeper.start()
+    },
+    trusted: () => state === 'trusted',
+    async stop() {
+      state = 'stopped'
+      await Promise.all([groupQueue.stop(), podQueue.stop(), sweeper.stop()])
+    }
+  }
+}
