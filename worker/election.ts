@@ -44,7 +44,7 @@ export function faultOfTiming(timing: ElectionTiming): string | undefined {
 
 /**
  * What is known after reading the lease. One that is absent changes nothing: deleting the object must not hand the
- * lease on while its holder works.
+ * lease on while its holder works. Only a process that never saw it cannot know.
  * @param now when the answer was here, not when the question was sent
  */
 export function sight(
