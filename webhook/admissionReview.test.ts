@@ -1,0 +1,139 @@
+import t from 'tap'
+import { annotationField } from '../shared/violation.ts'
+import { decode, encode } from './admissionReview.ts'
+import { MalformedReview } from './json.ts'
+import { pod, review } from './reviewFixture.ts'
+import { ALLOWED } from './verdict.ts'
+
+const request = decode(review({ object: pod() }))
+const key = 'sg.amazonaws.com/sg-0123abcd'
+const violation = (value: string, message: string) => ({ key, field: annotationField(key), value, message })
+
+t.test('reads what is needed', async (t) => {
+  const { object, oldObject, ...rest } = decode(review({ object: pod(), subResource: 'status' }))
+  t.same(rest, {
+    uid: 'u-1',
+    kind: 'Pod',
+    resource: 'pods/status',
+    operation: 'CREATE',
+    namespace: 'web',
+    name: 'api',
+    username: 'jane',
+    dryRun: false
+  })
+  t.equal(object.at('metadata').at('name').string(), 'api')
+  t.equal(oldObject.value, undefined)
+})
+
+t.test('says what is wrong with a body', async (t) => {
+  const good = review({ object: pod() }) as { request: Record<string, unknown> }
+  const cases: [body: unknown, message: string][] = [
+    [undefined, 'body must be an AdmissionReview of admission.k8s.io/v1'],
+    [null, 'body must be an AdmissionReview of admission.k8s.io/v1'],
+    [{}, 'body must be an AdmissionReview of admission.k8s.io/v1'],
+    [[], 'body must be an object'],
+    [7, 'body must be an object'],
+    ['x', 'body must be an object'],
+    [{ ...good, apiVersion: 'admission.k8s.io/v1beta1' }, 'body must be an AdmissionReview of admission.k8s.io/v1'],
+    [{ ...good, kind: 'Pod' }, 'body must be an AdmissionReview of admission.k8s.io/v1'],
+    [{ ...good, kind: 7 }, 'kind must be a string'],
+    [{ ...good, request: undefined }, 'request.resource.resource must be set'],
+    [{ ...good, request: 'x' }, 'request must be an object'],
+    [{ ...good, request: { ...good.request, uid: '' } }, 'request.uid must be set'],
+    [{ ...good, request: { ...good.request, uid: 7 } }, 'request.uid must be a string'],
+    [{ ...good, request: { ...good.request, operation: null } }, 'request.operation must be set'],
+    [{ ...good, request: { ...good.request, kind: 'Pod' } }, 'request.kind must be an object']
+  ]
+  for (const [body, message] of cases) t.throws(() => decode(body), new MalformedReview(message))
+})
+
+t.test('an allowed request, without and with a patch', async (t) => {
+  t.same(encode(request, ALLOWED), {
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    response: { uid: 'u-1', allowed: true }
+  })
+  const patch = [{ op: 'add' as const, path: '/metadata/labels', value: { é: '1' } }]
+  const { response } = encode(request, { ...ALLOWED, patch, warnings: ['careful'] })
+  t.same(response.warnings, ['careful'])
+  t.equal(response.patchType, 'JSONPatch')
+  t.same(JSON.parse(Buffer.from(response.patch ?? '', 'base64').toString()), patch)
+})
+
+t.test('a malformed object: 422, a cause for each mistake, and a message that tells all', async (t) => {
+  const one = encode(request, { kind: 'invalid', warnings: [], violations: [violation('tpc:1', 'bad; did you mean?')] })
+  t.same(one.response, {
+    uid: 'u-1',
+    allowed: false,
+    status: {
+      code: 422,
+      status: 'Failure',
+      reason: 'Invalid',
+      message:
+        'Pod "api" is invalid: metadata.annotations[sg.amazonaws.com/sg-0123abcd]: Invalid value: "tpc:1": bad; did you mean?',
+      details: {
+        kind: 'Pod',
+        name: 'api',
+        causes: [
+          {
+            reason: 'FieldValueInvalid',
+            field: 'metadata.annotations[sg.amazonaws.com/sg-0123abcd]',
+            message: 'Invalid value: "tpc:1": bad; did you mean?'
+          }
+        ]
+      }
+    }
+  })
+  const two = encode(request, {
+    kind: 'invalid',
+    warnings: [],
+    violations: [violation('a', 'first'), violation('b', 'second')]
+  })
+  t.equal(
+    two.response.status?.message,
+    'Pod "api" is invalid:\n* metadata.annotations[sg.amazonaws.com/sg-0123abcd]: Invalid value: "a": first\n* metadata.annotations[sg.amazonaws.com/sg-0123abcd]: Invalid value: "b": second'
+  )
+  t.equal(two.response.status?.details.causes?.length, 2)
+})
+
+t.test('a pod without a name yet is called by its generateName', async (t) => {
+  const generated = decode(review({ object: pod({ metadata: { name: undefined, generateName: 'api-' } }), name: '' }))
+  const { response } = encode(generated, { kind: 'invalid', warnings: [], violations: [violation('a', 'first')] })
+  t.match(response.status?.message, /^Pod "api-" is invalid: /)
+})
+
+t.test('not permitted: 403 with the sentence as it is', async (t) => {
+  const { response } = encode(request, { kind: 'forbidden', reason: 'permission', warnings: ['w'], message: 'may not' })
+  t.same(response, {
+    uid: 'u-1',
+    warnings: ['w'],
+    allowed: false,
+    status: {
+      code: 403,
+      status: 'Failure',
+      reason: 'Forbidden',
+      message: 'may not',
+      details: { kind: 'Pod', name: 'api' }
+    }
+  })
+})
+
+t.test('hostile amounts and texts stay small and printable', async (t) => {
+  const many = Array.from({ length: 5000 }, (_, index) => violation(`v${index}`, 'bad'))
+  const { response } = encode(request, { kind: 'invalid', warnings: [], violations: many })
+  t.equal(response.status?.details.causes?.length, 100)
+  t.match(response.status?.message, /\n\* and 4900 more$/)
+  const nasty = encode(request, {
+    kind: 'invalid',
+    warnings: [],
+    violations: [violation(`\u001b[31m\u202ered\ud800${'x'.repeat(1000)}`, 'bad')]
+  })
+  const message = nasty.response.status?.message ?? ''
+  t.match(message, /"\\u001b\[31m\\u202ered\\ud800x+\.\.\.": bad$/)
+  t.ok(message.length < 250)
+  const warnings = Array.from({ length: 50 }, (_, index) => `${index}${'w'.repeat(400)}`)
+  const warned = encode(request, { ...ALLOWED, warnings: [...warnings, ...warnings] }).response.warnings ?? []
+  t.equal(warned.at(-1), 'and 35 warnings more')
+  t.ok(warned.every((warning) => warning.length <= 250))
+  t.ok(warned.join('').length <= 4096)
+})

@@ -1,0 +1,42 @@
+import t from 'tap'
+import { look, MalformedReview } from './json.ts'
+
+t.test('absent, null and there', async (t) => {
+  const place = look({ a: { b: 'x' }, n: null, list: ['y', null] }, '')
+  t.equal(place.at('a').at('b').string(), 'x')
+  t.equal(place.at('n').at('deeper').string(), undefined)
+  t.equal(place.at('nothing').at('deeper').boolean(), undefined)
+  t.same(place.at('nothing').strings(), {})
+  t.same(place.at('nothing').list(), [])
+  t.same(
+    place
+      .at('list')
+      .list()
+      .map((item) => item.string()),
+    ['y', undefined]
+  )
+})
+
+t.test('what has the wrong type is named by its path', async (t) => {
+  const place = look({ a: { b: 1, c: { d: 2 } }, list: [{ e: [] }] }, '')
+  const cases: [() => unknown, string][] = [
+    [() => place.at('a').at('b').string(), 'a.b must be a string'],
+    [() => place.at('a').at('b').at('c'), 'a.b must be an object'],
+    [() => place.at('list').at('c'), 'list must be an object'],
+    [() => place.at('a').at('b').boolean(), 'a.b must be true or false'],
+    [() => place.at('a').at('c').strings(), 'a.c must be a map of strings'],
+    [() => place.at('list').strings(), 'list must be a map of strings'],
+    [() => place.at('a').list(), 'a must be a list'],
+    [() => place.at('list').list()[0]?.at('e').string(), 'list[0].e must be a string'],
+    [() => look([], '').at('a'), 'body must be an object'],
+    [() => look('text', '').at('a'), 'body must be an object']
+  ]
+  for (const [read, message] of cases) t.throws(read, new MalformedReview(message))
+})
+
+t.test('nothing is inherited', async (t) => {
+  const place = look(JSON.parse('{"__proto__": {"polluted": "yes"}}'), '')
+  t.equal(place.at('polluted').string(), undefined)
+  t.equal(place.at('constructor').value, undefined)
+  t.equal(place.at('__proto__').at('polluted').string(), 'yes')
+})

@@ -1,0 +1,187 @@
+import t from 'tap'
+import { describeViolation } from '../shared/violation.ts'
+import { decode } from './admissionReview.ts'
+import { pod, review, stamped } from './reviewFixture.ts'
+import type { PodParts, ReviewParts } from './reviewFixture.ts'
+import { validate } from './validation.ts'
+
+const A = 'sg.amazonaws.com/sg-0123abcd'
+const B = 'sg.amazonaws.com/sg-0123abce'
+const judge = (parts: ReviewParts) => validate(decode(review(parts)))
+/** The groups to ask about, or the violations, or the refusal. */
+function outcome(parts: ReviewParts): string[] | string {
+  const verdict = judge(parts)
+  if (verdict.kind === 'allowed') return verdict.uses.map(({ groupId }) => groupId)
+  return verdict.kind === 'invalid' ? verdict.violations.map(describeViolation) : verdict.message
+}
+const update = (from: PodParts, to: PodParts): ReviewParts => ({ object: stamped(to), oldObject: stamped(from) })
+const BAD = `metadata.annotations[${A}]: Invalid value: "tcp:9-8": first port must be less than or equal to last port; did you mean 'tcp:8-9'?`
+
+t.test('a new pod: everything is judged', async (t) => {
+  t.same(outcome({ object: pod() }), [])
+  t.same(outcome({ object: stamped({ annotations: { [A]: 'tcp:1', [B]: 'all' } }) }), ['sg-0123abcd', 'sg-0123abce'])
+  t.same(outcome({ object: stamped({ annotations: { [A]: 'tcp:9-8', [B]: '' } }) }), [
+    BAD,
+    `metadata.annotations[${B}]: Invalid value: "": value must not be empty: write a rule such as 'tcp:443', or remove the annotation`
+  ])
+})
+
+t.test('permission is asked for the service account of the pod, in the namespace of the request', async (t) => {
+  const use = (spec: Record<string, unknown>) => {
+    const verdict = judge({
+      object: stamped({ annotations: { [A]: 'tcp:1' }, spec, metadata: { namespace: undefined } })
+    })
+    return verdict.kind === 'allowed' ? verdict.uses : verdict
+  }
+  t.same(use({ serviceAccountName: 'db' }), [{ namespace: 'web', serviceAccount: 'db', groupId: 'sg-0123abcd' }])
+  t.same(use({ serviceAccountName: '' }), [{ namespace: 'web', serviceAccount: 'default', groupId: 'sg-0123abcd' }])
+  t.same(use({ serviceAccountName: undefined }), [
+    { namespace: 'web', serviceAccount: 'default', groupId: 'sg-0123abcd' }
+  ])
+  t.equal(judge({ object: stamped({ annotations: { [A]: 'tcp:1' } }) }).kind, 'allowed')
+})
+
+t.test('hostNetwork is refused with any annotation of ours', async (t) => {
+  const sentence =
+    "spec.hostNetwork: Invalid value: \"true\": must not be true with annotations of 'sg.amazonaws.com/': the pod's address is its node's, so the rules would open the groups to the whole node"
+  const spec = { hostNetwork: true }
+  t.same(outcome({ object: stamped({ annotations: { [A]: 'tcp:1' }, spec }) }), [sentence])
+  t.same(outcome({ object: pod({ spec }) }), [])
+  t.same(
+    outcome(update({ annotations: { [A]: 'tcp:1', [B]: 'all' }, spec }, { annotations: { [A]: 'tcp:1' }, spec })),
+    []
+  )
+  t.same(outcome(update({ spec }, { annotations: { [A]: 'tcp:1' }, spec })), [sentence])
+})
+
+t.test('an annotated pod must be stamped', async (t) => {
+  const remark = 'which kube-sg adds itself; does another webhook remove it or add the annotation later?'
+  const finalizer = `metadata.finalizers: Invalid value: "a,b": pods with annotations of 'sg.amazonaws.com/' must have finalizer 'sg.amazonaws.com/revoke-rules', ${remark}`
+  const label = `metadata.labels[sg.amazonaws.com/managed]: Invalid value: "no": pods with annotations of 'sg.amazonaws.com/' must have label 'sg.amazonaws.com/managed: "true"', ${remark}`
+  const annotations = { [A]: 'tcp:1' }
+  const naked = pod({ annotations, finalizers: ['a', 'b'], labels: { 'sg.amazonaws.com/managed': 'no' } })
+  t.same(outcome({ object: naked }), [finalizer, label])
+  t.same(outcome({ object: naked, oldObject: pod() }), [finalizer, label], 'and when our keys change')
+  t.same(outcome({ object: naked, oldObject: stamped({ annotations }) }), [], 'taking the stamp away is not denied')
+  const dying = { annotations, metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } }
+  t.same(outcome({ object: pod(dying), oldObject: pod() }), ['sg-0123abcd'], 'a dying pod cannot be stamped')
+  const ended = { annotations, status: { phase: 'Failed' } }
+  t.same(outcome({ object: pod(ended), oldObject: pod() }), ['sg-0123abcd'])
+  t.same(outcome({ object: pod(), oldObject: stamped({ annotations }) }), [], 'without annotations none is needed')
+})
+
+t.test('an update is judged by the keys it changes', async (t) => {
+  const bad = { [A]: 'tcp:9-8' }
+  t.same(outcome(update({ annotations: bad }, { annotations: bad, labels: { x: 'y' } })), [], 'old and bad')
+  t.same(outcome(update({ annotations: bad }, { annotations: { ...bad, [B]: 'all' } })), ['sg-0123abce'])
+  t.same(outcome(update({ annotations: bad }, { annotations: {} })), [])
+  t.same(outcome(update({ annotations: bad }, { annotations: { [A]: 'tcp:8-9' } })), ['sg-0123abcd'])
+  t.same(outcome(update({ annotations: { [A]: 'tcp:1' } }, { annotations: bad })), [BAD])
+  t.same(outcome(update({ annotations: { [A]: 'tcp:1', [B]: 'all' } }, { annotations: { [B]: 'all' } })), [])
+})
+
+t.test('whole-pod limits hold for what adds, not for what takes away', async (t) => {
+  const groups = (count: number, ports = 'tcp:1') =>
+    Object.fromEntries(
+      Array.from({ length: count }, (_, index) => [`sg.amazonaws.com/sg-${String(index).padStart(8, '0')}`, ports])
+    )
+  const tooMany = [
+    'metadata.annotations: Invalid value: "17 security groups": a pod must name at most 16 security groups, and this one names 17'
+  ]
+  t.same(outcome({ object: stamped({ annotations: groups(17) }) }), tooMany)
+  t.same(outcome(update({ annotations: groups(16) }, { annotations: groups(17) })), tooMany)
+  t.same(outcome(update({ annotations: groups(18) }, { annotations: groups(17) })), [])
+  const split = {
+    [A]: Array(40).fill('tcp:1').join(','),
+    'sg.amazonaws.com': Array(30).fill('sg-0123abcd:udp:1').join(',')
+  }
+  t.equal(outcome(update({ annotations: { [A]: split[A] } }, { annotations: split })).length, 1, 'the changed key')
+})
+
+t.test('warnings are of what changed', async (t) => {
+  const old = { 'sg.amazonaws.com': 'sg-0123abcd:tcp:1' }
+  t.match(judge({ object: stamped({ annotations: old }) }).warnings, [/old spelling/])
+  t.same(judge(update({ annotations: old }, { annotations: { ...old, [B]: 'all' } })).warnings, [])
+  t.match(judge({ object: stamped({ annotations: { ...old, [B]: '' } }) }).warnings, [/old spelling/])
+})
+
+t.test('no other way leads to our keys', async (t) => {
+  const sentence = (through: string) =>
+    `metadata.annotations[${A}] must not be changed through ${through}: annotate the pod itself`
+  const annotations = { [A]: 'tcp:1' }
+  const status = (from: PodParts, to: PodParts) => outcome({ ...update(from, to), subResource: 'status' })
+  t.equal(status({}, { annotations }), sentence('pods/status'))
+  t.equal(status({ annotations }, {}), sentence('pods/status'))
+  t.equal(status({ annotations }, { annotations: { [A]: 'tcp:2' } }), sentence('pods/status'))
+  t.same(status({ annotations }, { annotations, status: { phase: 'Running' } }), [])
+  const binding = (annotations: Record<string, string> | undefined, resource: string, subResource?: string) =>
+    outcome({
+      object: { apiVersion: 'v1', kind: 'Binding', metadata: { name: 'api', annotations }, target: { name: 'n' } },
+      kind: 'Binding',
+      resource,
+      ...(subResource === undefined ? {} : { subResource })
+    })
+  t.equal(binding(annotations, 'pods', 'binding'), sentence('pods/binding'))
+  t.equal(binding(annotations, 'bindings'), sentence('bindings'))
+  t.same(binding({ other: 'x' }, 'pods', 'binding'), [])
+  t.same(binding(undefined, 'pods', 'binding'), [])
+})
+
+t.test('workload templates: their own paths, no stamp, permission only warned about', async (t) => {
+  const template = (value: string) => ({
+    metadata: { annotations: { [A]: value } },
+    spec: { serviceAccountName: 'db' }
+  })
+  const kinds: [kind: string, wrap: (template: unknown) => object, path: string][] = [
+    ...['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet', 'ReplicationController', 'Job'].map(
+      (kind): [string, (template: unknown) => object, string] => [
+        kind,
+        (template) => ({ spec: { template } }),
+        'spec.template'
+      ]
+    ),
+    ['CronJob', (template) => ({ spec: { jobTemplate: { spec: { template } } } }), 'spec.jobTemplate.spec.template'],
+    ['PodTemplate', (template) => ({ template }), 'template']
+  ]
+  for (const [kind, wrap, path] of kinds) {
+    const resource = `${kind.toLowerCase()}s`
+    t.same(outcome({ kind, resource, object: wrap(template('tcp:9-8')) }), [`${path}.${BAD}`], kind)
+    const good = judge({ kind, resource, object: wrap(template('tcp:1')) })
+    t.match(good, { kind: 'allowed', unpermitted: 'warn', uses: [{ namespace: 'web', serviceAccount: 'db' }] }, kind)
+    const unchanged = { kind, resource, object: wrap(template('tcp:9-8')), oldObject: wrap(template('tcp:9-8')) }
+    t.same(outcome(unchanged), [], kind)
+    t.same(
+      outcome({ kind, resource, object: wrap(template('tcp:9-8')), oldObject: wrap({}) }),
+      [`${path}.${BAD}`],
+      kind
+    )
+  }
+  const host = { metadata: { annotations: { [A]: 'tcp:1' } }, spec: { hostNetwork: true } }
+  t.match(outcome({ kind: 'Deployment', resource: 'deployments', object: { spec: { template: host } } }), [
+    /^spec\.template\.spec\.hostNetwork: /
+  ])
+})
+
+t.test('what a controller made is not judged again', async (t) => {
+  const made = (controller: boolean) => ({
+    metadata: { ownerReferences: [{ kind: 'Deployment', controller }] },
+    spec: { template: { metadata: { annotations: { [A]: 'tcp:9-8' } } } }
+  })
+  t.same(outcome({ kind: 'ReplicaSet', resource: 'replicasets', object: made(true) }), [])
+  t.equal(outcome({ kind: 'ReplicaSet', resource: 'replicasets', object: made(false) }).length, 1)
+})
+
+t.test('what is not ours to judge is allowed', async (t) => {
+  const annotations = { [A]: 'tcp:9-8' }
+  const cases: [why: string, parts: ReviewParts][] = [
+    ['a mirror pod', { object: pod({ annotations: { ...annotations, 'kubernetes.io/config.mirror': 'x' } }) }],
+    ['DELETE', { object: null, oldObject: pod({ annotations }), operation: 'DELETE' }],
+    ['another kind', { object: pod({ annotations }), kind: 'ConfigMap', resource: 'configmaps' }],
+    ['a subresource that keeps metadata', { object: pod({ annotations }), oldObject: pod(), subResource: 'resize' }],
+    [
+      'a scale',
+      { object: { spec: {} }, oldObject: { spec: {} }, kind: 'Scale', resource: 'deployments', subResource: 'scale' }
+    ]
+  ]
+  for (const [why, parts] of cases) t.same(outcome(parts), [], why)
+})
