@@ -144,7 +144,7 @@ export const createSecurityGroup: Action = (call) => {
   store.putGroup(group, call.now)
   store.putRule(egressToAnywhere(call, group.groupId), call.now)
   call.note({ groupId: group.groupId })
-  return { return: true, groupId: group.groupId, tagSet: tagSet(group.tags), securityGroupArn: groupArn(call, group) }
+  return { groupId: group.groupId, tagSet: tagSet(group.tags), securityGroupArn: groupArn(call, group) }
 }
 
 /** Every new group lets all traffic out. https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html */
