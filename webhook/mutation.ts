@@ -43,5 +43,5 @@ function append(path: string, length: number, value: unknown): PatchOperation {
   return length === 0 ? { op: 'add', path, value: [value] } : { op: 'add', path: `${path}/-`, value }
 }
 
-/** RFC 6901. */
-const escape = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
+/** RFC 6901; no name of ours has a `~`. */
+const escape = (key: string): string => key.replaceAll('/', '~1')

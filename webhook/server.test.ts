@@ -211,12 +211,33 @@ t.test('drains: serves on, sends clients elsewhere, and closes when the last has
   server.drain()
   const during = await post(server, '/mutate', json({ object: pod() }))
   t.match(during, { code: 200, headers: { connection: 'close' } })
+  const late = halfSent(server.port)
+  await late.sent
   const closed = server.app.close()
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  late.finish()
   gate.resolve(true)
+  t.match(await late.answer, /^HTTP\/1\.1 200 /, 'a request that had begun is answered')
   t.match(await slow, { code: 200, headers: { connection: 'close' } })
   await closed
   await t.rejects(post(server, '/mutate', json({ object: pod() })), { code: 'ECONNREFUSED' })
 })
+
+/** A review of which only the first header is sent until `finish` is called. */
+function halfSent(port: number) {
+  const body = json({ object: pod() })
+  const socket = connect({ host: '127.0.0.1', port, ca: [one.cert], servername: 'localhost' })
+  const sent = new Promise<void>((resolve) => {
+    socket.once('secureConnect', () => socket.write('POST /mutate HTTP/1.1\r\nhost: localhost\r\n', () => resolve()))
+  })
+  let text = ''
+  const answer = new Promise<string>((resolve, reject) => {
+    socket.setEncoding('utf8').on('data', (part: string) => (text += part))
+    socket.on('end', () => resolve(text)).on('error', reject)
+  })
+  const rest = `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  return { sent, answer, finish: () => socket.write(rest) }
+}
 
 t.test('reads the patience of the API server from the query', async (t) => {
   const cases: [query: unknown, milliseconds: number][] = [

@@ -19,7 +19,7 @@ export function validate(request: AdmissionRequest): Verdict {
   if (request.resource === 'pods') return validatePod(request)
   if (request.resource === 'pods/status') return refuseChange(request)
   if (request.kind === 'Binding') return refuseChange(request)
-  if (WORKLOADS.has(request.kind) && !request.resource.includes('/')) return validateTemplate(request)
+  if (WORKLOADS.has(request.kind)) return validateTemplate(request)
   return ALLOWED
 }
 
