@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../shared/kubernetes/connection.ts'
+import { microTime } from '../../shared/kubernetes/microTime.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../shared/kubernetes/status.ts'
 import type { Logger } from '../../shared/logger.ts'
 import { faultOfTiming } from '../election.ts'
@@ -37,7 +38,7 @@ export function elect(options: ElectOptions): Campaign {
     timing,
     clock: {
       now: () => performance.now(),
-      wallTime: () => microTime(new Date()),
+      wallTime: () => microTime(Date.now()),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       random: Math.random
     },
@@ -46,9 +47,6 @@ export function elect(options: ElectOptions): Campaign {
     onLost: options.onLost
   })
 }
-
-/** metav1.MicroTime takes exactly six digits. */
-export const microTime = (date: Date): string => date.toISOString().replace('Z', '000Z')
 
 interface LeaseObject {
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion?: string }
