@@ -3,8 +3,9 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 
 export type WorkerMetrics = ReturnType<typeof createMetrics>
 
-export function createMetrics(registry = new Registry()) {
-  collectDefaultMetrics({ register: registry })
+/** @param withProcess also those of Node and the process */
+export function createMetrics(registry = new Registry(), withProcess = true) {
+  if (withProcess) collectDefaultMetrics({ register: registry })
   const registers = [registry]
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
     new Counter({ name, help, labelNames, registers })

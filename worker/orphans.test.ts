@@ -28,6 +28,12 @@ const cases = [
     proven: false
   },
   {
+    name: 'a namesake of the described pod has no address yet',
+    at: [],
+    described: podOf('b', { addresses: [], phase: 'Pending' }),
+    proven: true
+  },
+  {
     name: 'the described pod shows only its other family',
     at: [],
     described: podOf('a', { addresses: ['fd00::7'] }),

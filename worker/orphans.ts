@@ -12,7 +12,8 @@ export function addressOf(rule: Rule): string | undefined {
 }
 
 /**
- * Whether the pod may still need the rule: it lives, asks for it, and has the address, or hides for a while which it has.
+ * Whether the pod may still need the rule: it lives, asks for it, and has the address, or hides for a while which it has
+ * (kubernetes#125370). A pending pod without an address hides nothing: it never reported one, so the rule was not made for it.
  * @param now in milliseconds
  */
 function mayNeed(pod: ObservedPod, groupId: SecurityGroupId, rule: Rule, now: number): boolean {
@@ -20,7 +21,8 @@ function mayNeed(pod: ObservedPod, groupId: SecurityGroupId, rule: Rule, now: nu
   if (address === undefined || endOf(pod, false, now) !== undefined) return false
   const asks = rulesOf(pod.declaration.requests, groupId, [address]).some((asked) => ruleKey(asked) === ruleKey(rule))
   const family = pod.addresses.filter((other) => other.includes(':') === address.includes(':'))
-  return asks && (family.length === 0 || family.includes(address))
+  const hides = family.length === 0 && pod.phase !== 'Pending'
+  return asks && (hides || family.includes(address))
 }
 
 /**

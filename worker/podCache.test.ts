@@ -87,12 +87,12 @@ t.test('what a relist does not show is looked into, not believed', async (t) => 
   t.equal(cache.formerClaims(GROUP).size, 1)
 })
 
-t.test('a deleted event is believed only of a pod that was being deleted and that nothing held', async (t) => {
+t.test('a deleted event is believed only of a pod whose grace was over and that nothing held', async (t) => {
   const { cache } = watched()
   cache.change(podOf('a'), 1)
   cache.vanish(podOf('a'), 2)
   t.equal(cache.isVanished('a'), true)
-  cache.vanish(podOf('a', { deletionTimestamp: 2, heldByFinalizer: false }), 3)
+  cache.vanish(podOf('a', { deletionTimestamp: 2, gracePeriodSeconds: 0, heldByFinalizer: false }), 3)
   t.equal(cache.view('a'), undefined)
 })
 

@@ -205,8 +205,9 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       put(pod, now)
     },
     vanish(pod, now) {
-      // Nobody can put a finalizer on a deleting pod, so one without any is really gone.
-      if (pod.deletionTimestamp !== undefined && !pod.heldByFinalizer) gone(pod.uid, now)
+      // With grace 0 it has ended, whether it is gone or has merely lost its label.
+      if (pod.deletionTimestamp !== undefined && pod.gracePeriodSeconds === 0 && !pod.heldByFinalizer)
+        gone(pod.uid, now)
       else vanish(pod.uid)
     },
     gone,

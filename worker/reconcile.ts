@@ -75,8 +75,7 @@ export function createReconciler(deps: ReconcileDeps): (groupId: SecurityGroupId
     const delays = [
       ...(desired.refusals.length > 0 ? [REFUSED_AGAIN] : []),
       ...(failed.size > 0 ? [REFUSED_AGAIN] : []),
-      ...(view.unseen.size > 0 ? [deps.readLag] : []),
-      ...(plan.orphans.length > 0 ? [REFUSED_AGAIN] : [])
+      ...(view.unseen.size > 0 ? [deps.readLag] : [])
     ]
     return delays.length === 0 ? {} : { againAfter: Math.min(...delays) }
   }
@@ -214,9 +213,9 @@ async function revokeOrphans(deps: ReconcileDeps, groupId: SecurityGroupId): Pro
     const named = podDescribed(clusterId, rule.description)
     const described = named === undefined ? undefined : await cluster.pod(named.namespace, named.name)
     const orphan = isProvenOrphan(groupId, rule, await cluster.podsAt(address), described, now())
-    logger.info(
+    logger[orphan ? 'warn' : 'debug'](
       { securityGroupID: groupId, ruleID: rule.id, IP: address, proven: orphan },
-      'found a rule of ours that no pod we watch claims'
+      'found an orphan: a rule of ours that no pod explains'
     )
     if (orphan) proven.add(rule.id)
   }

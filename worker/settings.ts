@@ -1,6 +1,7 @@
 /** The worker's settings. Pure. */
 import { cidrs, commonSpec, duration, PERMISSIONS, RULES_PER_GROUP, word } from '../shared/config.ts'
 import type { Config, Reader, Spec } from '../shared/config.ts'
+import { faultOfTiming } from './election.ts'
 
 /** It stands in tags, tag keys and descriptions, and must keep its place between slashes there. */
 const clusterId: Reader<string> = (text) => {
@@ -67,8 +68,13 @@ export const workerSpec = {
 export type WorkerSettings = Config<typeof workerSpec>
 
 /** What no setting can say alone. Undefined when all is well, else the sentence to stop with. */
-export function contradiction({ LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD }: WorkerSettings): string | undefined {
-  return LEASE_DURATION > RENEW_DEADLINE && RENEW_DEADLINE > RETRY_PERIOD * 1.2
+export function contradiction(settings: WorkerSettings): string | undefined {
+  const fault = faultOfTiming({
+    leaseDuration: settings.LEASE_DURATION,
+    renewDeadline: settings.RENEW_DEADLINE,
+    retryPeriod: settings.RETRY_PERIOD
+  })
+  return fault === undefined
     ? undefined
-    : 'LEASE_DURATION must be longer than RENEW_DEADLINE, and that longer than 1.2 times RETRY_PERIOD'
+    : `LEASE_DURATION, RENEW_DEADLINE and RETRY_PERIOD contradict each other: ${fault}`
 }

@@ -56,12 +56,13 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   const sweep = async (): Promise<void> => {
     let next = AFTER_FAILURE
     try {
-      next = await readEc2()
-      await sweepNodes(deps)
+      // Before the first revocation: a living pod that lost its label while nobody watched may share a rule with one that ended.
       if (overlookedAt + OVERLOOKED_INTERVAL <= now()) {
         await sweepOverlooked(deps)
         overlookedAt = now()
       }
+      next = await readEc2()
+      await sweepNodes(deps)
       deps.onDone(failures === 0 ? 'success' : 'error')
     } catch (err) {
       next = Math.min(next, AFTER_FAILURE)

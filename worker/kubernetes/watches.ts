@@ -1,0 +1,89 @@
+/** The worker's two watches: labelled pods into the cache, nodes into a small table. */
+import { canonicalAddress } from '../../shared/address.ts'
+import type { Connection } from '../../shared/kubernetes/connection.ts'
+import type { Logger } from '../../shared/logger.ts'
+import { MANAGED_LABEL, MANAGED_VALUE } from '../../shared/names.ts'
+import type { PodCache } from '../podCache.ts'
+import { trimPod } from './podTrim.ts'
+import { reflect } from './reflector.ts'
+import type { RawObject, Reflection } from './reflector.ts'
+
+export interface WatchOptions {
+  readonly connection: Connection
+  readonly logger: Logger
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+export function watchPods({ connection, logger, now }: WatchOptions, cache: PodCache): Reflection {
+  return reflect({
+    connection,
+    logger,
+    path: '/api/v1/pods',
+    labelSelector: `${MANAGED_LABEL}=${MANAGED_VALUE}`,
+    trim: trimPod,
+    handler: {
+      replaced: (pods) => cache.replace(pods, now()),
+      changed: (pod) => cache.change(pod, now()),
+      deleted: (pod) => cache.vanish(pod, now())
+    }
+  })
+}
+
+export interface NodeTable {
+  readonly reflection: Reflection
+  names(): ReadonlySet<string>
+  /** Canonical; which no pod may claim. */
+  addresses(): ReadonlySet<string>
+}
+
+/**
+ * @param onBack a node of this name has come, or come back
+ */
+export function watchNodes({ connection, logger }: WatchOptions, onBack: (name: string) => void): NodeTable {
+  const nodes = new Map<string, readonly string[]>()
+  let addresses: ReadonlySet<string> = new Set()
+  const collect = (): void => {
+    addresses = new Set([...nodes.values()].flat())
+  }
+  const put = (node: TrimmedNode): void => {
+    if (!nodes.has(node.name)) onBack(node.name)
+    nodes.set(node.name, node.addresses)
+  }
+  const reflection = reflect({
+    connection,
+    logger,
+    path: '/api/v1/nodes',
+    trim: trimNode,
+    handler: {
+      replaced(items) {
+        const seen = new Set(items.map(({ name }) => name))
+        for (const name of nodes.keys()) if (!seen.has(name)) nodes.delete(name)
+        items.forEach(put)
+        collect()
+      },
+      changed(node) {
+        put(node)
+        collect()
+      },
+      deleted({ name }) {
+        nodes.delete(name)
+        collect()
+      }
+    }
+  })
+  return { reflection, names: () => new Set(nodes.keys()), addresses: () => addresses }
+}
+
+interface TrimmedNode {
+  readonly name: string
+  readonly addresses: readonly string[]
+}
+
+function trimNode({ metadata, status }: RawObject): TrimmedNode {
+  const reported = (status as { addresses?: readonly { address?: string }[] } | undefined)?.addresses ?? []
+  const addresses = reported
+    .map(({ address }) => canonicalAddress(address ?? ''))
+    .filter((address) => address !== undefined)
+  return { name: metadata.name, addresses }
+}

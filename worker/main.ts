@@ -1,0 +1,173 @@
+/** The worker process: reads settings, wires, waits for the lease, works, and stops on SIGTERM. */
+import { hostname } from 'node:os'
+import closeWithGrace from 'close-with-grace'
+import { ConfigError, readConfig } from '../shared/config.ts'
+import { serveHealth } from '../shared/health.ts'
+import { connect } from '../shared/kubernetes/connection.ts'
+import type { Connection } from '../shared/kubernetes/connection.ts'
+import { askPermissions } from '../shared/kubernetes/permissions.ts'
+import { createLogger } from '../shared/logger.ts'
+import type { Logger } from '../shared/logger.ts'
+import { WORKER_LEASE } from '../shared/names.ts'
+import { createEc2 } from './aws/ec2Client.ts'
+import { ec2SecurityGroups } from './aws/ec2SecurityGroups.ts'
+import { clusterOf } from './kubernetes/cluster.ts'
+import { recordEvents } from './kubernetes/events.ts'
+import { elect } from './kubernetes/lease.ts'
+import { watchNodes, watchPods } from './kubernetes/watches.ts'
+import { createMetrics } from './metrics.ts'
+import type { WorkerMetrics } from './metrics.ts'
+import { contradiction, workerSpec } from './settings.ts'
+import type { WorkerSettings } from './settings.ts'
+import { createWorker } from './worker.ts'
+
+/** Milliseconds that a call to EC2 may take, at most: it must have ended before a lost lease could be another's. */
+const EC2_TIMEOUT = 5000
+const CLOSE_MS = 30_000
+/** A watch that was silent for so long is no longer believed, in milliseconds; bookmarks come every minute. */
+const WATCH_SILENT = 180_000
+
+async function main(): Promise<void> {
+  const settings = readConfig(process.env, workerSpec)
+  const problem = contradiction(settings)
+  if (problem !== undefined) throw new ConfigError([problem])
+  const logger = createLogger('worker', settings.LOG_LEVEL)
+  const metrics = createMetrics()
+  const { KUBECONFIG } = process.env
+  const source = KUBECONFIG === undefined || KUBECONFIG === '' ? 'in-cluster' : { kubeconfig: KUBECONFIG }
+  const connection = await connect({
+    source,
+    logger,
+    userAgent: 'kube-sg-worker',
+    onRequest: ({ code, method }) => metrics.apiRequests.inc({ code: code, method })
+  })
+  await run(settings, connection, metrics, logger)
+}
+
+async function run(
+  settings: WorkerSettings,
+  connection: Connection,
+  metrics: WorkerMetrics,
+  logger: Logger
+): Promise<void> {
+  const now = (): number => Date.now()
+  const owner = `${settings.CLUSTER_ID}/${await clusterUid(connection, logger)}`
+  // Assigned before anything can call it: writes happen only while we lead.
+  let validUntil = (): number => -Infinity
+  const timeout = Math.min(EC2_TIMEOUT, settings.LEASE_DURATION / 2)
+  const ec2 = createEc2({
+    region: settings.AWS_REGION,
+    timeout,
+    mayWrite: () => performance.now() + timeout <= validUntil(),
+    now: () => performance.now(),
+    onCall({ action, code, seconds }) {
+      metrics.ec2Calls.inc({ action, code })
+      metrics.ec2Seconds.observe({ action }, seconds)
+    }
+  })
+  const permissions = askPermissions(connection, { now: () => performance.now() })
+  const events = recordEvents({
+    connection,
+    reportingController: 'sg.amazonaws.com/worker',
+    reportingInstance: hostname(),
+    logger
+  })
+  const nodes = watchNodes({ connection, logger, now }, (name) => worker.cache.nodeBack(name))
+  const worker = createWorker({
+    settings,
+    ec2: ec2SecurityGroups(ec2, { clusterId: settings.CLUSTER_ID, owner, now }),
+    cluster: clusterOf(connection),
+    mayUse: ({ namespace, serviceAccountName }, groupId) =>
+      permissions.permits({ namespace, serviceAccount: serviceAccountName, groupId }),
+    nodes,
+    record: (event) => events.record(event),
+    metrics,
+    logger,
+    timers: {
+      now,
+      chance: Math.random,
+      after(delay, callback) {
+        const timer = setTimeout(callback, delay)
+        return () => clearTimeout(timer)
+      }
+    }
+  })
+  const pods = watchPods({ connection, logger, now }, worker.cache)
+  let stopping = false
+  let leading = false
+  const silent = (what: string, lastContact: number): string | undefined =>
+    performance.now() - lastContact > WATCH_SILENT ? `the watch of ${what} has been silent for too long` : undefined
+  const health = await serveHealth({
+    port: settings.HEALTH_PORT,
+    live: {},
+    ready: {
+      shutdown: () => (stopping ? 'process is shutting down' : undefined),
+      pods: () => silent('pods', pods.lastContact()),
+      nodes: () => silent('nodes', nodes.reflection.lastContact()),
+      ec2: () => (leading && !worker.trusted() ? 'EC2 has not been read yet' : undefined)
+    },
+    registry: metrics.registry,
+    logger
+  })
+  metrics.leading.set({ name: WORKER_LEASE }, 0)
+  logger.info({ healthPort: health.port, owner, region: settings.AWS_REGION }, 'worker started')
+  await Promise.all([pods.synced, nodes.reflection.synced])
+  logger.info({ pods: [...worker.cache.views()].length }, 'caches are in sync')
+
+  const campaign = elect({
+    connection,
+    namespace: settings.NAMESPACE,
+    name: WORKER_LEASE,
+    identity: hostname(),
+    leaseDuration: settings.LEASE_DURATION,
+    renewDeadline: settings.RENEW_DEADLINE,
+    retryPeriod: settings.RETRY_PERIOD,
+    logger,
+    onLead() {
+      leading = true
+      metrics.leading.set({ name: WORKER_LEASE }, 1)
+      worker.lead()
+    },
+    onLost(reason) {
+      // Another may lead from now on, and what we believe may be old: only a new process starts clean.
+      logger.fatal({ reason }, 'lost the lease')
+      process.exit(1)
+    }
+  })
+  validUntil = () => campaign.validUntil()
+
+  closeWithGrace({ delay: CLOSE_MS, logger: false }, async ({ signal, err }) => {
+    stopping = true
+    if (err !== undefined) logger.fatal({ err }, 'unexpected error; stopping')
+    else logger.info({ signal }, 'stopping')
+    await worker.stop()
+    await campaign.stop()
+    await Promise.all([pods.stop(), nodes.reflection.stop()])
+    await events.flush()
+    await health.close()
+    ec2.close()
+    await connection.close()
+    logger.info('stopped')
+  })
+}
+
+/** The uid of kube-system tells clusters apart that were given one id. Without it nothing may be owned, so it is waited for. */
+async function clusterUid(connection: Connection, logger: Logger): Promise<string> {
+  for (;;) {
+    try {
+      const namespace = (await connection.request({ path: '/api/v1/namespaces/kube-system' })) as {
+        metadata: { uid: string }
+      }
+      return namespace.metadata.uid
+    } catch (err) {
+      logger.warn({ err }, 'namespace kube-system could not be read; trying again')
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+    }
+  }
+}
+
+main().catch((error: unknown) => {
+  const text = error instanceof ConfigError ? error.message : String(error instanceof Error ? error.stack : error)
+  process.stderr.write(`worker: ${text}\n`)
+  process.exit(1)
+})
