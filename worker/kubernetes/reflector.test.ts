@@ -220,6 +220,38 @@ t.test('another ERROR event is tried again once, then listed anew', async (t) =>
   t.equal(scene.asked[2]?.query.resourceVersion, '1')
 })
 
+t.test('refusals with news between them are no reason to list, nor are resets without any', async (t) => {
+  const cut: Step = (response) => {
+    response.writeHead(200)
+    response.write('\n', () => setTimeout(() => response.destroy(), 20))
+  }
+  const broken = event('ERROR', statusBody(500, 'InternalError'))
+  const scene = await play(
+    t,
+    [listing(1)],
+    [say(broken), say(event('ADDED', pod('a', 2)), broken), say(event('ADDED', pod('b', 3)))]
+  )
+  await scene.until(() => scene.told.includes('+ b3'))
+  t.same(scene.told, ['=', '!watch', '+ a2', '!watch', '+ b3'])
+  const resets = await play(t, [listing(1)], [cut, cut, cut, say(event('ADDED', pod('a', 2)))])
+  await resets.until(() => resets.told.includes('+ a2'))
+  t.same(resets.told, ['=', '!watch', '!watch', '!watch', '+ a2'])
+})
+
+t.test('two silent watches in a row lead to a new list', async (t) => {
+  const scene = await play(t, [listing(1), listing(2, pod('a', 2))], [quiet, quiet, say(event('ADDED', pod('b', 3)))], {
+    timing: { watchdog: 100, backoffFirst: 5, backoffMost: 5 }
+  })
+  await scene.until(() => scene.told.includes('+ b3'))
+  t.same(scene.told.slice(0, 5), ['=', '!watch', '!watch', '= a2', '+ b3'])
+})
+
+t.test('a list is contact too', async (t) => {
+  const scene = await play(t, [listing(1)], [() => undefined])
+  await scene.reflection.synced
+  t.ok(scene.reflection.lastContact() > 0)
+})
+
 t.test('refusals, resets and nonsense at the start never end it', async (t) => {
   const refuse =
     (code: number): Step =>
@@ -238,6 +270,7 @@ t.test('refusals, resets and nonsense at the start never end it', async (t) => {
 
 t.test('silence ends a watch; bytes of any kind keep it', async (t) => {
   let fed = 0
+  let fedAtEnd = 0
   const scene = await play(
     t,
     [listing(1)],
@@ -250,14 +283,17 @@ t.test('silence ends a watch; bytes of any kind keep it', async (t) => {
           else response.write('\n')
         }, 20)
       },
-      say(event('ADDED', pod('a', 5)))
+      (...request) => {
+        fedAtEnd = fed
+        say(event('ADDED', pod('a', 5)))(...request)
+      }
     ],
     { timing: { watchdog: 500 } }
   )
   await scene.until(() => scene.told.includes('+ a5'))
   t.same(scene.told, ['=', '!watch', '+ a5'])
   t.equal(scene.asked[2]?.query.resourceVersion, '4', 'a bookmark counts as seen')
-  t.ok(fed > 40, 'the watchdog began anew at every byte')
+  t.ok(fedAtEnd > 40, 'the watchdog began anew at every byte')
 })
 
 t.test('a clean end is no failure, unless at once and without a word', async (t) => {
