@@ -51,7 +51,12 @@ export function buildServer(options: ServerOptions): WebhookServer {
   const { logger, metrics } = options
   let draining = false
   const app = Fastify({
-    https: TLS_OPTIONS,
+    https: {
+      ...TLS_OPTIONS,
+      // Node takes the shorter of the two for headers and the longer for the whole request: so both, and looked at often.
+      headersTimeout: PATIENCE_MS,
+      connectionsCheckingInterval: 2000
+    },
     bodyLimit: BODY_LIMIT,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: PATIENCE_MS,
