@@ -1,0 +1,218 @@
+import t from 'tap'
+import type { Test } from 'tap'
+import { startTrial } from '../../bed/ec2/trial.ts'
+import { describeRule, ruleKey } from '../../shared/rules.ts'
+import type { Protocol, SecurityGroupId } from '../../shared/rules.ts'
+import { Ec2Failure } from '../securityGroups.ts'
+import type { NewRule } from '../securityGroups.ts'
+import { createEc2 } from './ec2Client.ts'
+import type { CallReport } from './ec2Client.ts'
+import { ec2SecurityGroups } from './ec2SecurityGroups.ts'
+
+const OWNER = 'demo/0b5e2a7c-uid'
+const rule = (cidr: string, port = 443, protocol = 'tcp'): NewRule => {
+  const portless = protocol !== 'tcp' && protocol !== 'udp'
+  return {
+    protocol: protocol as Protocol,
+    fromPort: portless ? -1 : port,
+    toPort: portless ? -1 : port,
+    cidr,
+    description: 'demo/web/api'
+  }
+}
+
+/** Our adapter, as the worker makes it, against a simulator of this test's own. */
+async function adapter(t: Test, { timeout = 2000, mayWrite = true } = {}) {
+  const trial = await startTrial(t)
+  // As in a container: the SDK's own variables.
+  Object.assign(process.env, {
+    AWS_ENDPOINT_URL_EC2: trial.endpoint,
+    AWS_ACCESS_KEY_ID: 'AKIAWORKER',
+    AWS_SECRET_ACCESS_KEY: 'not-a-secret'
+  })
+  const reports: CallReport[] = []
+  const ec2 = createEc2({
+    region: 'eu-west-1',
+    timeout,
+    mayWrite,
+    onCall: (report) => reports.push(report),
+    now: () => performance.now()
+  })
+  t.teardown(() => ec2.close())
+  const group = (await trial.createGroup()) as SecurityGroupId
+  return { trial, group, reports, groups: ec2SecurityGroups(ec2, { clusterId: 'demo', owner: OWNER, now: () => 42 }) }
+}
+
+async function failureOf(call: Promise<unknown>): Promise<Ec2Failure> {
+  return call.then(
+    () => {
+      throw new Error('it succeeded')
+    },
+    (error: unknown) => {
+      if (error instanceof Ec2Failure) return error
+      throw error
+    }
+  )
+}
+
+t.test('what is authorized can be read back as ours, every protocol and family', async (t) => {
+  const { group, groups, reports, trial } = await adapter(t)
+  const asked = [
+    rule('10.64.0.7/32'),
+    rule('fd00:64::7/128'),
+    rule('10.64.0.7/32', 53, 'udp'),
+    rule('10.64.0.7/32', 0, 'icmp'),
+    rule('fd00:64::7/128', 0, 'icmpv6'),
+    rule('10.64.0.7/32', 0, 'all'),
+    rule('10.64.0.7/32', 0, '50')
+  ]
+  const made = await groups.authorize(group, asked)
+  t.same(made.map(ruleKey), asked.map(ruleKey), 'the answer, in our order')
+  t.equal(
+    (await trial.calls()).filter(({ action }) => action === 'AuthorizeSecurityGroupIngress').length,
+    1,
+    'in one call'
+  )
+  const read = await groups.readRules([group])
+  t.equal(read.startedAt, 42)
+  const there = read.rules.get(group) ?? []
+  t.same(there.map(ruleKey).sort(), asked.map(ruleKey).sort(), `read as ${there.map(describeRule).join('; ')}`)
+  t.ok(there.every(({ owned, description, id }) => owned && description === 'demo/web/api' && id.startsWith('sgr-')))
+  t.same((await groups.readOwnedRules()).rules.get(group)?.length, asked.length)
+  await groups.revoke(
+    group,
+    made.map(({ id }) => id)
+  )
+  t.same(await trial.rulesOf(group), [])
+  t.ok(reports.every(({ code }) => code === ''))
+})
+
+t.test('rules of others, and of a cluster that merely has our id, are foreign', async (t) => {
+  const { group, groups, trial } = await adapter(t)
+  const permission = (port: number) => [
+    {
+      IpProtocol: 'tcp',
+      FromPort: port,
+      ToPort: port,
+      IpRanges: [{ CidrIp: '10.64.0.7/32', Description: 'demo/web/api' }]
+    }
+  ]
+  await trial.ec2.authorizeSecurityGroupIngress({ GroupId: group, IpPermissions: permission(1) })
+  await trial.ec2.authorizeSecurityGroupIngress({
+    GroupId: group,
+    IpPermissions: permission(2),
+    TagSpecifications: [
+      { ResourceType: 'security-group-rule', Tags: [{ Key: 'sg.amazonaws.com/owner', Value: 'demo/another-uid' }] }
+    ]
+  })
+  await groups.authorize(group, [rule('10.64.0.7/32', 3)])
+  const rules = (await groups.readRules([group])).rules.get(group) ?? []
+  t.same(rules.map(({ fromPort, owned }) => [fromPort, owned]).sort(), [
+    [1, false],
+    [2, false],
+    [3, true]
+  ])
+  t.equal((await groups.readOwnedRules()).rules.get(group)?.length, 1)
+})
+
+t.test('groups: opted in, not opted in, and one that does not exist', async (t) => {
+  const { group, groups, trial } = await adapter(t)
+  const other = (await trial.createGroup()) as SecurityGroupId
+  await trial.ec2.createTags({ Resources: [group], Tags: [{ Key: 'sg.amazonaws.com/cluster/demo', Value: 'allowed' }] })
+  await trial.ec2.createTags({
+    Resources: [other],
+    Tags: [{ Key: 'sg.amazonaws.com/cluster/other', Value: 'allowed' }]
+  })
+  const found = await groups.readGroups([group, other, 'sg-00000000' as SecurityGroupId])
+  t.same(
+    new Map(found.map(({ groupId, optedIn }) => [groupId, optedIn])),
+    new Map([
+      [group, true],
+      [other, false]
+    ])
+  )
+})
+
+t.test('reads go on over pages', async (t) => {
+  const { group, groups, trial } = await adapter(t)
+  await trial.control('POST', 'settings', { rulesPerGroup: 1000 })
+  const other = (await trial.createGroup()) as SecurityGroupId
+  const many = Array.from({ length: 600 }, (_, index) => rule(`10.64.${String(index >> 8)}.${String(index & 255)}/32`))
+  for (const each of [group, other]) await groups.authorize(each, many)
+  const read = await groups.readRules([group, other])
+  t.same([read.rules.get(group)?.length, read.rules.get(other)?.length], [600, 600])
+  t.equal((await groups.readOwnedRules()).rules.get(other)?.length, 600)
+})
+
+const refusals = [
+  {
+    name: 'a rule that is there already',
+    kind: 'duplicate',
+    make: (group: SecurityGroupId) => ({ group, rules: [rule('10.64.0.7/32'), rule('10.64.0.1/32')] })
+  },
+  {
+    name: 'a group that does not exist',
+    kind: 'groupNotFound',
+    make: () => ({ group: 'sg-00000000' as SecurityGroupId, rules: [rule('10.64.0.9/32')] })
+  },
+  {
+    name: 'more rules than the quota',
+    kind: 'quota',
+    make: (group: SecurityGroupId) => ({
+      group,
+      rules: Array.from({ length: 60 }, (_, index) => rule(`10.64.1.${String(index)}/32`))
+    })
+  },
+  {
+    name: 'a range written twice in one call',
+    kind: 'rejected',
+    make: (group: SecurityGroupId) => ({ group, rules: [rule('10.64.0.9/32'), rule('10.64.0.9/32')] })
+  }
+]
+for (const { name, kind, make } of refusals) {
+  t.test(`refused whole: ${name}`, async (t) => {
+    const { group, groups, trial } = await adapter(t)
+    await groups.authorize(group, [rule('10.64.0.7/32')])
+    const call = make(group)
+    t.equal((await failureOf(groups.authorize(call.group, call.rules))).kind, kind)
+    t.equal((await trial.rulesOf(group)).length, 1, 'and nothing of it is left')
+  })
+}
+
+t.test('one unknown id keeps the others from being revoked', async (t) => {
+  const { group, groups, trial } = await adapter(t)
+  const [made] = await groups.authorize(group, [rule('10.64.0.7/32')])
+  t.equal((await failureOf(groups.revoke(group, [made?.id ?? '', 'sgr-0123456789abcdef0']))).kind, 'ruleNotFound')
+  t.equal((await trial.rulesOf(group)).length, 1)
+})
+
+const faults = [
+  { fault: 'throttle', kind: 'throttled' },
+  { fault: 'internalError', kind: 'unavailable' },
+  { fault: 'unauthorized', kind: 'denied' },
+  { fault: 'reset', kind: 'unavailable' },
+  { fault: 'dropReply', kind: 'unavailable' },
+  { fault: 'hang', kind: 'unavailable' }
+]
+for (const { fault, kind } of faults) {
+  t.test(`${fault} is ${kind}, after one call`, async (t) => {
+    const { group, groups, reports, trial } = await adapter(t, { timeout: 300 })
+    await trial.control('POST', 'faults', { action: 'AuthorizeSecurityGroupIngress', fault, times: 1 })
+    const failure = await failureOf(groups.authorize(group, [rule('10.64.0.7/32')]))
+    t.equal(failure.kind, kind)
+    t.same(
+      reports.map(({ action, code }) => [action, code]),
+      [['AuthorizeSecurityGroupIngress', failure.code]]
+    )
+    t.equal((await trial.rulesOf(group)).length, fault === 'dropReply' ? 1 : 0)
+    t.equal((await groups.authorize(group, [rule('10.64.0.8/32')])).length, 1, 'and the next call is made as ever')
+  })
+}
+
+t.test('who does not lead writes nothing, and may read', async (t) => {
+  const { group, groups, trial } = await adapter(t, { mayWrite: false })
+  t.equal((await failureOf(groups.authorize(group, [rule('10.64.0.7/32')]))).kind, 'notLeading')
+  t.equal((await failureOf(groups.revoke(group, ['sgr-0123456789abcdef0']))).kind, 'notLeading')
+  t.same((await groups.readRules([group])).rules.get(group), [])
+  t.notOk((await trial.calls()).some(({ action }) => action.includes('Ingress')))
+})
