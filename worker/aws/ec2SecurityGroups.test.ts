@@ -34,7 +34,7 @@ async function adapter(t: Test, { timeout = 2000, mayWrite = true } = {}) {
   const ec2 = createEc2({
     region: 'eu-west-1',
     timeout,
-    mayWrite,
+    mayWrite: () => mayWrite,
     onCall: (report) => reports.push(report),
     now: () => performance.now()
   })
