@@ -3,7 +3,7 @@ import { rm, stat, writeFile } from 'node:fs/promises'
 import { build } from 'esbuild'
 
 const COMPONENTS = ['webhook', 'worker', 'certs-job']
-const OUT = 'dist'
+const OUT = process.argv[2] ?? 'dist'
 
 await rm(OUT, { recursive: true, force: true })
 await build({
@@ -17,8 +17,7 @@ await build({
   mainFields: ['module', 'main'],
   // Packages inside are CommonJS still, and call require.
   banner: { js: "import{createRequire}from'module';const require=createRequire(import.meta.url);" },
-  // Names stay, so that stack traces can be read.
-  minifyWhitespace: true,
+  // Names and lines stay, so that stack traces can be read; an uncaught error would print a line of megabytes.
   minifySyntax: true,
   legalComments: 'none',
   logLevel: 'warning'
