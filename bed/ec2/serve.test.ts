@@ -1,25 +1,15 @@
 import { connect } from 'node:net'
 import { XMLParser } from 'fast-xml-parser'
 import t from 'tap'
-import { startTrial } from './trial.ts'
+import { signedHeaders, startTrial } from './trial.ts'
 
 const VERSION = 'Version=2016-11-15'
-
-const amzDate = (at: number): string => new Date(at).toISOString().replace(/[-:]|\.\d{3}/g, '')
-
-const signed = (at = Date.now()): Record<string, string> => ({
-  'content-type': 'application/x-www-form-urlencoded; charset=utf-8',
-  'x-amz-date': amzDate(at),
-  authorization:
-    `AWS4-HMAC-SHA256 Credential=AKIATRIAL/20260101/eu-west-1/ec2/aws4_request, ` +
-    `SignedHeaders=host;x-amz-date, Signature=${'0'.repeat(64)}`
-})
 
 /** Status and code of an error in EC2's own shape; botocore reads exactly these elements. */
 async function post(
   endpoint: string,
   body: string | Uint8Array,
-  headers = signed()
+  headers = signedHeaders()
 ): Promise<readonly [number, string]> {
   const response = await fetch(endpoint, { method: 'POST', body: new Uint8Array(Buffer.from(body)), headers })
   t.match(response.headers.get('content-type'), /^text\/xml/)
@@ -79,20 +69,20 @@ t.test('10 000 rules in a call are refused by the quota', async (t) => {
 t.test('credentials: missing, malformed, for another service, too old', async (t) => {
   const { endpoint } = await startTrial(t)
   const body = `Action=DescribeVpcs&${VERSION}`
-  const { authorization = '', ...unsigned } = signed()
+  const { authorization = '', ...unsigned } = signedHeaders()
   t.strictSame(await post(endpoint, body), [200, ''])
   t.strictSame(await post(endpoint, body, unsigned), [403, 'MissingAuthenticationToken'])
   t.strictSame(await post(endpoint, body, { ...unsigned, authorization: 'Bearer x' }), [401, 'AuthFailure'])
   const other = { ...unsigned, authorization: authorization.replace('/ec2/', '/s3/') }
   t.strictSame(await post(endpoint, body, other), [401, 'AuthFailure'])
-  const { 'x-amz-date': _, ...undated } = signed()
+  const { 'x-amz-date': _, ...undated } = signedHeaders()
   t.strictSame(await post(endpoint, body, undated), [401, 'AuthFailure'])
-  t.strictSame(await post(endpoint, body, signed(Date.now() - 301_000)), [400, 'RequestExpired'])
+  t.strictSame(await post(endpoint, body, signedHeaders(Date.now() - 301_000)), [400, 'RequestExpired'])
 })
 
 t.test('a GET carries the same parameters in its query', async (t) => {
   const { endpoint } = await startTrial(t)
-  const response = await fetch(`${endpoint}/?Action=DescribeVpcs&${VERSION}`, { headers: signed() })
+  const response = await fetch(`${endpoint}/?Action=DescribeVpcs&${VERSION}`, { headers: signedHeaders() })
   t.equal(response.status, 200)
   t.match(await response.text(), /<DescribeVpcsResponse xmlns="http:\/\/ec2.amazonaws.com\/doc\/2016-11-15\/">/)
 })
@@ -110,19 +100,26 @@ t.test('a client that goes away in the middle of its request does no harm', asyn
   )
 })
 
-t.test('latency comes before the effect: who gives up has still made the call', async (t) => {
+t.test('latency comes before the effect, and who gives up has still made the call', async (t) => {
   const { endpoint, control, rulesOf, calls } = await startTrial(t)
-  await control('POST', 'settings', { latencyMs: 50 })
   const body =
     `Action=AuthorizeSecurityGroupIngress&${VERSION}&GroupId=sg-0def0000000000001` +
     '&IpProtocol=tcp&FromPort=1&ToPort=1&CidrIp=10.0.0.1/32'
-  const headers = Object.entries({ host: 'x', 'content-length': String(body.length), ...signed() })
-  const socket = connect(Number(new URL(endpoint).port), '127.0.0.1')
-  socket.write(`POST / HTTP/1.1\r\n${headers.map((pair) => pair.join(': ')).join('\r\n')}\r\n\r\n${body}`)
-  await new Promise((resolve) => socket.once('connect', resolve))
-  // What came later on another connection has been answered, so this request has been read.
-  await control('GET', 'settings')
-  socket.destroy()
+  const headers = Object.entries({ host: 'x', 'content-length': String(body.length), ...signedHeaders() })
+  const head = `POST / HTTP/1.1\r\n${headers.map((pair) => pair.join(': ')).join('\r\n')}`
+  const callAndGiveUp = async (): Promise<void> => {
+    const socket = connect(Number(new URL(endpoint).port), '127.0.0.1')
+    socket.write(`${head}\r\n\r\n${body}`)
+    await new Promise((resolve) => socket.once('connect', resolve))
+    // What came later on another connection has been answered, so this request has been read.
+    await control('GET', 'settings')
+    socket.destroy()
+  }
+  await control('POST', 'settings', { latencyMs: 600_000 })
+  await callAndGiveUp()
+  t.strictSame([await calls(), await rulesOf('sg-0def0000000000001')], [[], []], 'nothing has happened yet')
+  await control('POST', 'settings', { latencyMs: 20 })
+  await callAndGiveUp()
   while ((await calls()).length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
   t.strictSame(await rulesOf('sg-0def0000000000001'), ['tcp 1-1 10.0.0.1/32'])
 })

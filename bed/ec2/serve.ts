@@ -89,7 +89,8 @@ async function answerEC2(
   const startedAt = Date.now()
   const { latencyMs } = simulator.world.settings
   // Before the effect: a client that gives up meanwhile has still made the call, as with the real one.
-  if (latencyMs > 0) await delay(latencyMs)
+  // A call that waits does not keep a process from ending.
+  if (latencyMs > 0) await delay(latencyMs, undefined, { ref: false })
   const date = request.headers['x-amz-date']
   const credentials = {
     authorization: request.headers.authorization,

@@ -109,3 +109,12 @@ export const tcp = (port: number, ...cidrs: readonly string[]): IpPermission => 
 /** 10.0.0.0/32 and the following. */
 export const hosts = (count: number, start = 0): readonly string[] =>
   Array.from({ length: count }, (_, i) => `10.0.${String((start + i) >> 8)}.${String((start + i) & 255)}/32`)
+
+/** Headers as the SDKs sign them; the simulator does not verify the signature. @param at ms since 1970 */
+export const signedHeaders = (at = Date.now()): Record<string, string> => ({
+  'content-type': 'application/x-www-form-urlencoded; charset=utf-8',
+  'x-amz-date': new Date(at).toISOString().replace(/[-:]|\.\d{3}/g, ''),
+  authorization:
+    'AWS4-HMAC-SHA256 Credential=AKIATRIAL/20260101/eu-west-1/ec2/aws4_request, ' +
+    `SignedHeaders=host;x-amz-date, Signature=${'0'.repeat(64)}`
+})
