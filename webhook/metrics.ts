@@ -2,6 +2,22 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Verdict } from './verdict.ts'
 
+/** Only these become label values: whoever reaches the port may send any name. */
+const RESOURCES = new Set([
+  'pods',
+  'pods/status',
+  'pods/binding',
+  'bindings',
+  'deployments',
+  'statefulsets',
+  'daemonsets',
+  'replicasets',
+  'replicationcontrollers',
+  'jobs',
+  'cronjobs',
+  'podtemplates'
+])
+
 export interface WebhookMetrics {
   readonly registry: Registry
   /** Call at the start of a request; call what it returns with the HTTP code at its end. */
@@ -68,7 +84,8 @@ export function createMetrics(): WebhookMetrics {
         requests.inc({ ...webhook, code: String(code) })
       }
     },
-    decided: (resource, verdict) => decisions.inc({ resource, outcome: outcome(verdict) }),
+    decided: (resource, verdict) =>
+      decisions.inc({ resource: RESOURCES.has(resource) ? resource : 'other', outcome: outcome(verdict) }),
     certificateRead(error) {
       reads.inc()
       if (error) readErrors.inc()
