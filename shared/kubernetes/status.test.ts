@@ -56,6 +56,10 @@ t.test('each refusal has one meaning', async (t) => {
     [refusal(404, 'NotFound'), ['isNotFound']],
     [refusal(409, 'Conflict'), ['isConflict']],
     [
+      refusal(409, 'Conflict', 'the UID in the precondition (a) does not match the UID in record (b)'),
+      ['isConflict', 'isUidMismatch']
+    ],
+    [
       refusal(409, 'Conflict', 'Precondition failed: UID in precondition: a, UID in object meta: b'),
       ['isConflict', 'isUidMismatch']
     ],

@@ -38,10 +38,13 @@ export class ApiError extends ApiException<string> {
   }
 }
 
-/** The call failed before an answer was complete: it may have had its effect or not. `cause` tells what broke. */
+/**
+ * The call failed before an answer was complete: it may have had its effect or not. What broke is in the message; it is
+ * no `cause` besides, as pino would write it twice.
+ */
 export class NoAnswer extends Error {
   constructor(call: CallName & { readonly host: string }, cause: unknown) {
-    super(`${call.method} ${call.path}: no answer of ${call.host}: ${describeCause(cause)}`, { cause })
+    super(`${call.method} ${call.path}: no answer of ${call.host}: ${describeCause(cause)}`)
     this.name = 'NoAnswer'
   }
 }
@@ -86,7 +89,7 @@ export const isInvalid = hasCode(422)
  */
 export function isUidMismatch(error: unknown): error is ApiError {
   if (isInvalid(error)) return (error.status.details?.causes ?? []).some((cause) => cause.field === 'metadata.uid')
-  return isConflict(error) && (error.status.message ?? '').includes('Precondition failed: UID in precondition')
+  return isConflict(error) && /UID in (the )?precondition/.test(error.status.message ?? '')
 }
 
 /** Nothing may be created in a namespace that is being deleted (plugin/pkg/admission/namespace/lifecycle). */

@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../shared/kubernetes/connection.ts'
 import { microTime } from '../../shared/kubernetes/microTime.ts'
-import { isAlreadyExists, isConflict, isNotFound } from '../../shared/kubernetes/status.ts'
 import type { Logger } from '../../shared/logger.ts'
 import { faultOfTiming } from '../election.ts'
-import type { ElectionTiming, LeaseRecord } from '../election.ts'
+import type { ElectionTiming } from '../election.ts'
 import { campaign } from './leaseCampaign.ts'
-import type { Campaign, LeaseStore, StoredLease } from './leaseCampaign.ts'
+import type { Campaign } from './leaseCampaign.ts'
+import { createLeaseStore } from './leaseStore.ts'
 
 export interface ElectOptions extends ElectionTiming {
   readonly connection: Connection
@@ -46,60 +46,4 @@ export function elect(options: ElectOptions): Campaign {
     onLead: options.onLead,
     onLost: options.onLost
   })
-}
-
-interface LeaseObject {
-  readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion?: string }
-  readonly spec?: Partial<LeaseRecord> | null
-}
-
-/** Plain JSON, so that a replaced lease keeps what others wrote on it, labels and unknown fields alike. */
-export function createLeaseStore(
-  options: Pick<ElectOptions, 'connection' | 'namespace' | 'name' | 'leaseDuration'>
-): LeaseStore {
-  const { connection, namespace, name } = options
-  const all = `/apis/coordination.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/leases`
-  const one = `${all}/${encodeURIComponent(name)}`
-  const stored = (answer: unknown): StoredLease => {
-    const object = answer as LeaseObject
-    return { record: readRecord(object, options.leaseDuration), version: object }
-  }
-  return {
-    async read(timeout, signal) {
-      try {
-        return stored(await connection.requestAhead({ path: one, timeout, signal }))
-      } catch (error) {
-        if (isNotFound(error)) return undefined
-        throw error
-      }
-    },
-    async write(previous, record, timeout, signal) {
-      const found = previous?.version as LeaseObject | undefined
-      const head = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' }
-      const body =
-        found === undefined ? { ...head, metadata: { name, namespace }, spec: record } : replace(found, record)
-      const where =
-        found === undefined ? ({ method: 'POST', path: all } as const) : ({ method: 'PUT', path: one } as const)
-      try {
-        return stored(await connection.requestAhead({ ...where, body, timeout, signal }))
-      } catch (error) {
-        if (isConflict(error) || isAlreadyExists(error) || (found !== undefined && isNotFound(error))) return 'conflict'
-        throw error
-      }
-    }
-  }
-}
-
-/** The resourceVersion that was read goes along: the API server refuses the write when somebody was faster. */
-const replace = (found: LeaseObject, record: LeaseRecord): object => ({ ...found, spec: { ...found.spec, ...record } })
-
-function readRecord(object: LeaseObject, leaseDuration: number): LeaseRecord {
-  const { holderIdentity, leaseDurationSeconds, acquireTime, renewTime, leaseTransitions } = object.spec ?? {}
-  return {
-    holderIdentity: holderIdentity ?? '',
-    leaseDurationSeconds: leaseDurationSeconds ?? leaseDuration / 1000,
-    leaseTransitions: leaseTransitions ?? 0,
-    ...(acquireTime === undefined ? {} : { acquireTime }),
-    ...(renewTime === undefined ? {} : { renewTime })
-  }
 }

@@ -5,7 +5,8 @@ import { silentLogger } from '../../shared/kubernetes/connectionFixture.ts'
 import { freeFrom, sight } from '../election.ts'
 import type { LeaseRecord } from '../election.ts'
 import { campaign } from './leaseCampaign.ts'
-import type { Campaign, LeaseStore, StoredLease } from './leaseCampaign.ts'
+import type { Campaign } from './leaseCampaign.ts'
+import type { LeaseStore, StoredLease } from './leaseStore.ts'
 
 const timing = { leaseDuration: 10_000, renewDeadline: 7000, retryPeriod: 2000 }
 

@@ -2,26 +2,7 @@
 import type { Logger } from '../../shared/logger.ts'
 import { claim, freeFrom, giveBack, sight, validUntil } from '../election.ts'
 import type { ElectionTiming, LeaseRecord, Sighting } from '../election.ts'
-
-/** The lease as read, with what a later write of it needs. */
-export interface StoredLease {
-  readonly record: LeaseRecord
-  /** The store's own, such as the whole object with its resourceVersion. */
-  readonly version: unknown
-}
-
-/** Each call ends after `timeout` milliseconds; one that failed may still take effect later. */
-export interface LeaseStore {
-  /** Undefined when there is none. */
-  read(timeout: number, signal: AbortSignal): Promise<StoredLease | undefined>
-  /** Creates it, or replaces just what was read; `conflict` when somebody else wrote, created or deleted it since. */
-  write(
-    previous: StoredLease | undefined,
-    record: LeaseRecord,
-    timeout: number,
-    signal: AbortSignal
-  ): Promise<StoredLease | 'conflict'>
-}
+import type { LeaseStore, StoredLease } from './leaseStore.ts'
 
 export interface CampaignClock {
   /** Monotonic milliseconds. */
@@ -60,7 +41,7 @@ interface Held {
 }
 
 export function campaign(options: CampaignOptions): Campaign {
-  const state: State = { ...options, stopping: new AbortController(), held: undefined }
+  const state: State = { ...options, stopping: new AbortController(), held: undefined, troubled: false }
   const running = run(state)
   return {
     isLeading: (now) => state.held !== undefined && now < renewBy(state, state.held),
@@ -78,6 +59,7 @@ export function campaign(options: CampaignOptions): Campaign {
 interface State extends CampaignOptions {
   readonly stopping: AbortController
   held: Held | undefined
+  troubled: boolean
 }
 
 const renewBy = (state: State, held: Held): number => held.sentAt + state.timing.renewDeadline
@@ -110,6 +92,7 @@ async function acquire(state: State): Promise<Held | undefined> {
     let wait = timing.retryPeriod * (1 + clock.random() / 5)
     try {
       const stored = await state.store.read(timing.retryPeriod, state.stopping.signal)
+      state.troubled = false
       sighting = sight(sighting, stored?.record, clock.now())
       const free = freeFrom(sighting, identity)
       if (free <= clock.now()) {
@@ -121,7 +104,7 @@ async function acquire(state: State): Promise<Held | undefined> {
         logger.info({ holder: seenHolder }, 'standing by')
       }
     } catch (err) {
-      if (!isStopped(state)) logger.warn({ err }, 'the lease could not be read or written; trying again')
+      tellTrouble(state, err, 'the lease could not be read or written; trying again')
     }
     await pause(state, wait)
   }
@@ -149,7 +132,7 @@ async function hold(state: State): Promise<string> {
 
 /** The lease anew; or `failed`, to be tried again; or, in other words, why it is lost. */
 async function renew(state: State, held: Held): Promise<Held | string> {
-  const { clock, timing, identity, store, logger } = state
+  const { clock, timing, identity, store } = state
   const timeout = (): number => Math.max(1, Math.min(timing.retryPeriod, renewBy(state, held) - clock.now()))
   const record = claim(held.stored.record, identity, timing, clock.wallTime())
   try {
@@ -161,9 +144,16 @@ async function renew(state: State, held: Held): Promise<Held | string> {
     const again = await write(state, stored, record, timeout())
     return again === 'conflict' ? 'failed' : again
   } catch (err) {
-    if (!isStopped(state)) logger.warn({ err }, 'the lease could not be renewed; trying again')
+    tellTrouble(state, err, 'the lease could not be renewed; trying again')
     return 'failed'
   }
+}
+
+/** The first of several failures in a row is news; the others come fast while the API server is away. */
+function tellTrouble(state: State, err: unknown, message: string): void {
+  if (isStopped(state)) return
+  state.logger[state.troubled ? 'debug' : 'warn']({ err }, message)
+  state.troubled = true
 }
 
 /** Counts from before the write was sent: others can have seen it no earlier. */
@@ -175,6 +165,7 @@ async function write(
 ): Promise<Held | 'conflict'> {
   const sentAt = state.clock.now()
   const stored = await state.store.write(previous, record, timeout, state.stopping.signal)
+  state.troubled = false
   return stored === 'conflict' ? stored : { stored, sentAt }
 }
 

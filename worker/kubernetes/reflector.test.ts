@@ -240,7 +240,7 @@ t.test('refusals with news between them are no reason to list, nor are resets wi
 
 t.test('two silent watches in a row lead to a new list', async (t) => {
   const scene = await play(t, [listing(1), listing(2, pod('a', 2))], [quiet, quiet, say(event('ADDED', pod('b', 3)))], {
-    timing: { watchdog: 100, backoffFirst: 5, backoffMost: 5 }
+    timing: { watchdog: 400, backoffFirst: 5, backoffMost: 5 }
   })
   await scene.until(() => scene.told.includes('+ b3'))
   t.same(scene.told.slice(0, 5), ['=', '!watch', '!watch', '= a2', '+ b3'])
