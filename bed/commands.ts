@@ -1,0 +1,106 @@
+/** What a person does with a bed: up, down, and ctl. */
+import { readFile, rm, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { planBed } from './bedPlan.ts'
+import { askBed, NoBed } from './control.ts'
+import { lives, type ProcessRef } from './lives.ts'
+import { VERBS, type ProcessStatus, type Verb } from './processTable.ts'
+import { startSupervisor } from './starter.ts'
+import type { BedFacts } from './supervisor.ts'
+
+export interface CommandContext {
+  readonly root: string
+  /** Of the bed. */
+  readonly name: string
+  readonly say: (line: string) => void
+}
+
+const directoryOf = ({ root, name }: CommandContext): string => join(root, '.run', name)
+
+/** Starts the bed in the background, or finds it running, and says what to try. */
+export async function bringUp(context: CommandContext): Promise<void> {
+  const { name, say, root } = context
+  const directory = directoryOf(context)
+  const begun = performance.now()
+  const running = await askBed(directory, '/facts').then(
+    (facts) => facts as BedFacts,
+    (error: unknown) => {
+      if (error instanceof NoBed) return undefined
+      throw error
+    }
+  )
+  if (running === undefined) {
+    const progress = (line: string): void => say(`[${((performance.now() - begun) / 1000).toFixed(1)} s] ${line}`)
+    await startSupervisor(planBed({ name, directory }), { life: 'background', progress })
+    say(`the bed '${name}' is up after ${((performance.now() - begun) / 1000).toFixed(1)} s; logs: ${directory}/logs`)
+  } else {
+    say(`the bed '${name}' is up already (process ${running.supervisor})`)
+  }
+  if (name === 'bed') {
+    await rm(join(root, '.run', 'env'), { force: true })
+    await symlink(join('bed', 'env'), join(root, '.run', 'env'))
+  }
+  say('')
+  say('try, in a shell here:')
+  say(`  source .run/${name === 'bed' ? '' : `${name}/`}env`)
+  say('  kubectl run web --image=nginx --annotations="sg.amazonaws.com/$SECURITY_GROUP_ID=tcp:443"')
+  say('  curl -s $AWS_ENDPOINT_URL_EC2/_sim/groups')
+}
+
+/** Ends the bed and everything that it started; also when its supervisor is gone. */
+export async function takeDown(context: CommandContext): Promise<void> {
+  const { name, say, root } = context
+  const directory = directoryOf(context)
+  if (name === 'bed') await rm(join(root, '.run', 'env'), { force: true })
+  const supervisor = await readOwner(join(directory, 'lock'))
+  try {
+    await askBed(directory, '/down')
+  } catch (error) {
+    if (!(error instanceof NoBed)) throw error
+    return endOrphans(context, directory)
+  }
+  while (supervisor !== undefined && (await lives(supervisor))) await sleep(20)
+  say(`the bed '${name}' has ended`)
+}
+
+async function readOwner(lock: string): Promise<ProcessRef | undefined> {
+  const text = await readFile(lock, 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : (JSON.parse(text) as ProcessRef)
+}
+
+async function endOrphans({ name, say }: CommandContext, directory: string): Promise<void> {
+  const text = await readFile(join(directory, 'processes.json'), 'utf8').catch(() => '[]')
+  const left: string[] = []
+  for (const ref of JSON.parse(text) as (ProcessRef & { name: string })[]) {
+    if (!(await lives(ref))) continue
+    process.kill(ref.pid, 'SIGKILL')
+    while (await lives(ref)) await sleep(10)
+    left.push(`${ref.name} (process ${ref.pid})`)
+  }
+  for (const state of ['control-plane', 'accounts', 'mounts', 'bin', 'env', 'processes.json', 'lock']) {
+    await rm(join(directory, state), { recursive: true, force: true })
+  }
+  if (left.length === 0) say(`the bed '${name}' was not running`)
+  else say(`the bed '${name}' had lost its supervisor; ended what it left: ${left.join(', ')}`)
+}
+
+/** One verb on one process of the bed, or the list of them. */
+export async function controlBed(context: CommandContext, [verb = '', name]: readonly string[]): Promise<void> {
+  const directory = directoryOf(context)
+  if (verb === 'status' && name === undefined) {
+    const statuses = (await askBed(directory, '/status')) as ProcessStatus[]
+    for (const { name: each, state, pid, restarts } of statuses) {
+      const details = [
+        ...(pid === undefined ? [] : [`pid ${pid}`]),
+        ...(restarts === 0 ? [] : [`restarts ${restarts}`])
+      ]
+      context.say(`${each.padEnd(20)} ${state.padEnd(12)} ${details.join(', ')}`.trimEnd())
+    }
+    return
+  }
+  if (!VERBS.includes(verb as Verb) || name === undefined) {
+    throw new Error(`say bed/ctl ${VERBS.join('|')} NAME, or bed/ctl status`)
+  }
+  await askBed(directory, '/run', { verb, name })
+}

@@ -1,0 +1,212 @@
+/** kube-sg itself on the bed: the shipped manifests, and each Deployment's replicas as processes of this host. */
+import { execFile } from 'node:child_process'
+import { readFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { issueAccounts, type Accounts } from './accounts.ts'
+import { startBalancer, type Balancer } from './balancer.ts'
+import type { BedPlan, Settings } from './bedPlan.ts'
+import { POD_CIDRS, type ControlPlane } from './controlPlane.ts'
+import { answersOk, type KubeObject } from './kubeApi.ts'
+import { environmentOf, onThisHost, readManifests, workloadOf, type Workload } from './manifests.ts'
+import { followMounts, type Mount } from './mounts.ts'
+import type { PortBlock } from './ports.ts'
+import type { ProcessSpec, ProcessTable } from './processTable.ts'
+
+export const REGION = 'us-east-1'
+const NAMESPACE = 'kube-sg'
+
+export interface Product {
+  readonly balancer: Balancer
+  /** Metrics URL of each process, by its name on the bed. */
+  readonly metrics: ReadonlyMap<string, string>
+  close(): Promise<void>
+}
+
+export interface ProductOptions {
+  readonly plan: BedPlan
+  readonly root: string
+  readonly node: string
+  /** Program file of kubectl. */
+  readonly kubectl: string
+  readonly controlPlane: ControlPlane
+  readonly ports: PortBlock
+  readonly processes: ProcessTable
+  readonly ec2Url: string
+  readonly tell: (step: string) => void
+}
+
+/** Installs kube-sg as its user would, and returns once every replica is ready. */
+export async function startProduct(options: ProductOptions): Promise<Product> {
+  const { plan, controlPlane, processes, tell } = options
+  const balancerPort = await options.ports.next()
+  const { workloads } = await applyManifests(options, balancerPort)
+  const accounts = issueAccounts(controlPlane.api, { ...controlPlane, directory: plan.directory, tell })
+  const parts = await layOutProcesses(options, workloads, accounts)
+  for (const spec of parts.specs) processes.add(spec)
+
+  tell('certs-job')
+  await processes.run('start', 'certs-job')
+  const endMounts = await followMounts(controlPlane.api, parts.mounts, { period: 1000, tell })
+  tell(`${plan.webhooks} webhook and ${plan.workers} worker processes`)
+  const balancer = await startBalancer({ port: balancerPort, replicas: parts.replicas, delay: plan.balancerDelay })
+  const close = async (): Promise<void> => {
+    accounts.close()
+    await Promise.all([endMounts(), balancer.close()])
+  }
+  try {
+    const servers = parts.specs.filter(({ ready }) => ready !== undefined)
+    await Promise.all(servers.map(({ name }) => processes.run('start', name)))
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { balancer, metrics: parts.metrics, close }
+}
+
+/** What the user of kube-sg says of their cluster, where the manifests ask for it. */
+const userConfigMap = (plan: BedPlan): KubeObject & { readonly data: Settings } => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'kube-sg', namespace: NAMESPACE },
+  data: { CLUSTER_ID: plan.clusterId, AWS_REGION: REGION, POD_CIDRS: POD_CIDRS.join(',') }
+})
+
+async function applyManifests(
+  { plan, root, controlPlane, kubectl, tell }: ProductOptions,
+  port: number
+): Promise<{ workloads: readonly KubeObject[] }> {
+  tell('manifests')
+  const folder = join(root, 'manifests')
+  const names = (await readdir(folder)).filter((name) => /\.ya?ml$/.test(name)).sort()
+  const files = await Promise.all(
+    names.map(async (name) => ({ name, text: await readFile(join(folder, name), 'utf8') }))
+  )
+  const { objects, workloads } = readManifests(files)
+  const apply = (items: readonly KubeObject[], ...flags: string[]): Promise<void> =>
+    runKubectl(kubectl, controlPlane.kubeconfig, ['apply', ...flags, '-f', '-'], items)
+  await apply([...objects.map((object) => onThisHost(object, port)), userConfigMap(plan)])
+  await apply(workloads, '--dry-run=server')
+  return { workloads }
+}
+
+function runKubectl(
+  kubectl: string,
+  config: string,
+  args: readonly string[],
+  items: readonly KubeObject[]
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(kubectl, [`--kubeconfig=${config}`, ...args], (error, stdout, stderr) =>
+      error === null ? resolve() : reject(new Error(`kubectl ${args.join(' ')} failed:\n${stdout}${stderr}`))
+    )
+    child.stdin?.end(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
+  })
+}
+
+interface Parts {
+  readonly specs: ProcessSpec[]
+  readonly mounts: Mount[]
+  readonly replicas: { readonly port: number; readonly readyUrl: string }[]
+  readonly metrics: Map<string, string>
+}
+
+const COMPONENTS: Readonly<Record<string, { folder: string; kind: 'webhook' | 'worker' | 'certs' }>> = {
+  'kube-sg-webhook': { folder: 'webhook', kind: 'webhook' },
+  'kube-sg-worker': { folder: 'worker', kind: 'worker' },
+  'kube-sg-certs': { folder: 'certs-job', kind: 'certs' }
+}
+
+async function layOutProcesses(
+  options: ProductOptions,
+  objects: readonly KubeObject[],
+  accounts: Accounts
+): Promise<Parts> {
+  const parts: Parts = { specs: [], mounts: [], replicas: [], metrics: new Map() }
+  // A Job in the manifests only runs the CronJob's template once, at install: the bed does that by itself.
+  for (const workload of objects.filter(({ kind }) => kind !== 'Job').map(workloadOf)) {
+    const component = COMPONENTS[workload.name]
+    if (component === undefined) throw new Error(`the bed does not know what the workload ${workload.name} starts`)
+    const kubeconfigPath = await accounts.kubeconfigOf(workload.namespace, workload.serviceAccount)
+    const { plan } = options
+    if (component.kind === 'certs') {
+      parts.specs.push(processOf(options, component.folder, 'certs-job', workload, kubeconfigPath, plan.settings.certs))
+      continue
+    }
+    const count = component.kind === 'webhook' ? plan.webhooks : plan.workers
+    for (let index = 0; index < count; index++) {
+      await addReplica(options, parts, { workload, kubeconfigPath, index, ...component, kind: component.kind })
+    }
+  }
+  return parts
+}
+
+interface ReplicaOf {
+  readonly workload: Workload
+  readonly kubeconfigPath: string
+  readonly index: number
+  readonly folder: string
+  readonly kind: 'webhook' | 'worker'
+}
+
+async function addReplica(
+  options: ProductOptions,
+  parts: Parts,
+  { workload, kubeconfigPath, index, folder, kind }: ReplicaOf
+): Promise<void> {
+  const { plan, ports } = options
+  const name = `${kind}-${index}`
+  const health = await ports.next()
+  const port = kind === 'webhook' ? await ports.next() : undefined
+  const own: Settings = {
+    HEALTH_PORT: String(health),
+    ...(port === undefined ? awsOf(options.ec2Url, 'bed-worker') : { PORT: String(port) }),
+    ...plan.settings[kind]
+  }
+  const spec = processOf(options, folder, name, workload, kubeconfigPath, own)
+  parts.specs.push({ ...spec, restart: true, ready: () => answersOk(`http://127.0.0.1:${health}/readyz`) })
+  parts.metrics.set(name, `http://127.0.0.1:${health}/metrics`)
+  for (const { secret, volume } of workload.secrets) {
+    parts.mounts.push({
+      namespace: workload.namespace,
+      secret,
+      directory: join(plan.directory, 'mounts', name, volume)
+    })
+  }
+  if (port !== undefined) parts.replicas.push({ port, readyUrl: `http://127.0.0.1:${health}/readyz` })
+}
+
+function processOf(
+  { plan, root, node }: ProductOptions,
+  folder: string,
+  name: string,
+  workload: Workload,
+  kubeconfigPath: string,
+  own: Settings
+): ProcessSpec {
+  const given = environmentOf(workload, `${workload.name}-${name}`, { 'kube-sg': userConfigMap(plan).data })
+  // Where the container sees a mounted Secret, this host has a folder of the replica's own.
+  for (const { mountPath, volume } of workload.secrets) {
+    for (const [key, value] of Object.entries(given)) {
+      if (value === mountPath) given[key] = join(plan.directory, 'mounts', name, volume)
+    }
+  }
+  return {
+    name,
+    command: node,
+    args: [join(root, folder, 'main.ts'), ...workload.args],
+    environment: { ...given, KUBECONFIG: kubeconfigPath, ...own },
+    cwd: plan.directory,
+    restart: false
+  }
+}
+
+/** What points an AWS client at the simulator, away from whatever the user has configured. */
+export const awsOf = (ec2Url: string, accessKey: string): Settings => ({
+  AWS_REGION: REGION,
+  AWS_ENDPOINT_URL_EC2: ec2Url,
+  AWS_ACCESS_KEY_ID: accessKey,
+  AWS_SECRET_ACCESS_KEY: 'not-a-secret',
+  AWS_CONFIG_FILE: '/dev/null',
+  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+  AWS_EC2_METADATA_DISABLED: 'true'
+})
