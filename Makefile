@@ -9,12 +9,28 @@ NODE_STAMP := node_modules/.kube-sg-installed
 help: ## print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
 
+.PHONY: demo
+demo: setup ## the whole product on an embedded cluster and EC2, told step by step
+	@node demo/main.ts
+
 .PHONY: test
 test: setup ## typecheck, lint, and every test; the last line is `N passed, N failed`
 	@tsc --noEmit
 	@eslint .
 	@prettier --check --log-level warn .
 	@node scripts/test.ts
+
+.PHONY: soak
+soak: setup ## the random histories of the worker, a hundred thousand of them
+	@HISTORIES=$${HISTORIES:-100000} node scripts/test.ts --timeout=86400 worker/history.test.ts
+
+.PHONY: up
+up: setup ## start bed and product in the background and print what to try (BED=name for another)
+	@node bed/main.ts up
+
+.PHONY: down
+down: setup ## end all that `make up` started
+	@node bed/main.ts down
 
 .PHONY: lint
 lint: setup ## typecheck, ESLint and prettier
