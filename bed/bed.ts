@@ -47,7 +47,7 @@ export interface Bed extends SimulatorClient {
   /** The log of a process so far. */
   log(name: string): Promise<string>
   /** Ends everything of this bed, and removes its directory. */
-  stop(this: void): Promise<void>
+  readonly stop: () => Promise<void>
 }
 
 export interface StartBedOptions extends BedOptions {

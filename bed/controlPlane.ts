@@ -20,6 +20,8 @@ export interface ControlPlane {
   /** Kubeconfig file of an administrator. */
   readonly kubeconfig: string
   readonly api: KubeApi
+  /** Settled once pods can be created in the namespace default and, with KWOK, scheduled. */
+  readonly settled: Promise<void>
 }
 
 export interface ControlPlaneOptions {
@@ -41,7 +43,7 @@ const ACCOUNTS = {
 
 type Account = keyof typeof ACCOUNTS
 
-/** Starts the control plane and waits until pods can be created in the namespace default and, with KWOK, run. */
+/** Starts the control plane; the API server serves when this returns. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { directory, processes, ports, tell } = options
   const folder = join(directory, 'control-plane')
@@ -75,10 +77,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   await Promise.all([processes.run('start', 'etcd'), processes.run('start', 'apiserver')])
   if (api === undefined) throw new Error('the API server is ready but left no certificate')
   tell(rest.map(({ name }) => name).join(', '))
-  const made = options.kwok ? createNodes(api) : Promise.resolve()
-  await Promise.all([made, ...rest.map(({ name }) => processes.run('start', name))])
-  await settled(api, options)
-  return { server, caFile, kubeconfig: account('admin'), api }
+  const settled = startRest(api, options, rest)
+  settled.catch(() => undefined)
+  return { server, caFile, kubeconfig: account('admin'), api, settled }
 }
 
 async function writeCredentials(folder: string, tokens: Readonly<Record<string, string>>): Promise<void> {
@@ -185,8 +186,14 @@ async function createNodes(api: KubeApi): Promise<void> {
   }
 }
 
+async function startRest(api: KubeApi, options: ControlPlaneOptions, specs: readonly ProcessSpec[]): Promise<void> {
+  const nodes = options.kwok ? createNodes(api) : Promise.resolve()
+  await Promise.all([nodes, ...specs.map(({ name }) => options.processes.run('start', name))])
+  await awaitPods(api, options)
+}
+
 /** A pod is refused before its service account exists, and is not scheduled while the nodes are tainted not-ready. */
-async function settled(api: KubeApi, { kwok, signal }: ControlPlaneOptions): Promise<void> {
+async function awaitPods(api: KubeApi, { kwok, signal }: ControlPlaneOptions): Promise<void> {
   await eventually(
     'the service account of the namespace default',
     () => api.call('GET', '/api/v1/namespaces/default/serviceaccounts/default'),

@@ -4,9 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BedPlan } from './bedPlan.ts'
 import { bringUp, controlBed, takeDown } from './commands.ts'
-import { programsFolder } from './programs.ts'
 import { NODE, ROOT } from './starter.ts'
-import { superviseBed } from './supervisor.ts'
 
 const USAGE = `bed/main.ts up | down | programs
 bed/ctl start|stop|kill|pause|resume NAME
@@ -25,8 +23,10 @@ async function main([command = '', ...args]: readonly string[]): Promise<void> {
       return takeDown(context)
     case 'ctl':
       return controlBed(context, args)
-    case 'programs':
+    case 'programs': {
+      const { programsFolder } = await import('./programs.ts')
       return say(await programsFolder({ pid: process.pid, environment: process.env, progress: say }))
+    }
     case 'supervise':
       return supervise(args[0] ?? '')
     default:
@@ -37,6 +37,8 @@ async function main([command = '', ...args]: readonly string[]): Promise<void> {
 /** Reports JSON lines on standard output until the bed is up, and ends the bed when standard input ends first. */
 async function supervise(directory: string): Promise<void> {
   const plan = JSON.parse(await readFile(join(directory, 'bed.json'), 'utf8')) as BedPlan
+  // Not loaded for bed/ctl, which is typed and waited for.
+  const { superviseBed } = await import('./supervisor.ts')
   const report = (message: unknown): void => void process.stdout.write(`${JSON.stringify(message)}\n`)
   const supervisor = superviseBed({
     plan,

@@ -39,7 +39,7 @@ export interface ProductOptions {
 export async function startProduct(options: ProductOptions): Promise<Product> {
   const { plan, controlPlane, processes, tell } = options
   const balancerPort = await options.ports.next()
-  const { workloads } = await applyManifests(options, balancerPort)
+  const { workloads, checked } = await applyManifests(options, balancerPort)
   const accounts = issueAccounts(controlPlane.api, { ...controlPlane, directory: plan.directory, tell })
   const parts = await layOutProcesses(options, workloads, accounts)
   for (const spec of parts.specs) processes.add(spec)
@@ -55,7 +55,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   }
   try {
     const servers = parts.specs.filter(({ ready }) => ready !== undefined)
-    await Promise.all(servers.map(({ name }) => processes.run('start', name)))
+    await Promise.all([checked, ...servers.map(({ name }) => processes.run('start', name))])
   } catch (error) {
     await close()
     throw error
@@ -74,7 +74,7 @@ const userConfigMap = (plan: BedPlan): KubeObject & { readonly data: Settings } 
 async function applyManifests(
   { plan, root, controlPlane, kubectl, tell }: ProductOptions,
   port: number
-): Promise<{ workloads: readonly KubeObject[] }> {
+): Promise<{ workloads: readonly KubeObject[]; checked: Promise<void> }> {
   tell('manifests')
   const folder = join(root, 'manifests')
   const names = (await readdir(folder)).filter((name) => /\.ya?ml$/.test(name)).sort()
@@ -85,8 +85,9 @@ async function applyManifests(
   const apply = (items: readonly KubeObject[], ...flags: string[]): Promise<void> =>
     runKubectl(kubectl, controlPlane.kubeconfig, ['apply', ...flags, '-f', '-'], items)
   await apply([...objects.map((object) => onThisHost(object, port)), userConfigMap(plan)])
-  await apply(workloads, '--dry-run=server')
-  return { workloads }
+  const checked = apply(workloads, '--dry-run=server')
+  checked.catch(() => undefined)
+  return { workloads, checked }
 }
 
 function runKubectl(

@@ -110,18 +110,21 @@ async function start(
   closers.push(() => ports.close())
   signal.throwIfAborted()
   const common = { ports, processes, signal, tell: progress }
-  const controlPlane = await startControlPlane({ ...common, directory, programs, kwok: plan.kwok })
+  const [controlPlane, ec2Url] = await Promise.all([
+    startControlPlane({ ...common, directory, programs, kwok: plan.kwok }),
+    plan.ec2 ? startEc2(options, ports, processes) : ''
+  ])
   closers.push(() => controlPlane.api.close())
-  const ec2Url = plan.ec2 ? await startEc2(options, ports, processes) : ''
   const kubectl = join(programs, 'kubectl')
   let environment: Settings = { KUBECONFIG: controlPlane.kubeconfig }
   if (plan.ec2) environment = { ...environment, ...userAws(ec2Url), CLUSTER_ID: plan.clusterId }
   if (plan.product) {
-    signal.throwIfAborted()
     const product = await startProduct({ ...options, ...common, kubectl, controlPlane, ec2Url })
     closers.push(() => product.close())
+    await controlPlane.settled
     environment = { ...environment, ...(await firstSteps(options, controlPlane, product, ec2Url, signal)) }
   }
+  await controlPlane.settled
   await writeEnvironment(directory, environment, kubectl)
   const { server, caFile, kubeconfig } = controlPlane
   return { supervisor: pid, environment, kubectl, kubeconfig, server, caFile, ec2Url }
