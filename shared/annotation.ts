@@ -1,5 +1,5 @@
 /** The whole grammar of kube-sg's annotations: what a pod asks, or everything that is wrong with how it asks. Pure. */
-import { LEGACY_BARE_KEY, LEGACY_INGRESS_KEY, PREFIX } from './names.ts'
+import { PREFIX } from './names.ts'
 import { isSecurityGroupId } from './rules.ts'
 import type { RuleRequest, SecurityGroupId } from './rules.ts'
 import { annotationField } from './violation.ts'
@@ -196,6 +196,3 @@ const violation = (key: string, value: string, message: string): Violation => ({
 const cut = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}...` : text)
 
 const utf8Bytes = (text: string): number => new TextEncoder().encode(text).length
-
-/** The keys that speak for the kube-sg of 2018. */
-export const LEGACY_KEYS = [LEGACY_BARE_KEY, LEGACY_INGRESS_KEY] as const

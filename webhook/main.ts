@@ -5,8 +5,11 @@ import { serveHealth } from '../shared/health.ts'
 import { connect } from '../shared/kubernetes/connection.ts'
 import { askPermissions } from '../shared/kubernetes/permissions.ts'
 import { createLogger } from '../shared/logger.ts'
+import type { Logger } from '../shared/logger.ts'
 import { watchCertificate } from './certificate.ts'
+import type { CertificateWatch } from './certificate.ts'
 import { createMetrics } from './metrics.ts'
+import type { WebhookMetrics } from './metrics.ts'
 import { buildServer, TLS_OPTIONS } from './server.ts'
 import type { WebhookServer } from './server.ts'
 
@@ -37,19 +40,7 @@ async function main(): Promise<void> {
   })
   const permissions = askPermissions(connection, { now: () => performance.now() })
   const server = buildServer({ permissions, mode: config.PERMISSIONS, metrics, logger })
-  const certificate = await watchCertificate({
-    directory: config.TLS_DIR,
-    onPair(pair) {
-      server.tls.setSecureContext({ ...TLS_OPTIONS, cert: pair.cert, key: pair.key })
-      metrics.certificateRead(false)
-      metrics.certificateServed(pair.notAfter)
-      logger.info({ notAfter: new Date(pair.notAfter).toISOString() }, 'serving certificate loaded')
-    },
-    onError(err) {
-      metrics.certificateRead(true)
-      logger.warn({ err }, 'serving certificate cannot be used; the one before it stays')
-    }
-  })
+  const certificate = await serveCertificate(server, config.TLS_DIR, metrics, logger)
   let stopping = false
   const health = await serveHealth({
     port: config.HEALTH_PORT,
@@ -75,6 +66,28 @@ async function main(): Promise<void> {
     await health.close()
     await connection.close()
     logger.info('stopped')
+  })
+}
+
+/** Serves with the certificate in the directory, and with each one that follows it. */
+function serveCertificate(
+  server: WebhookServer,
+  directory: string,
+  metrics: WebhookMetrics,
+  logger: Logger
+): Promise<CertificateWatch> {
+  return watchCertificate({
+    directory,
+    onPair(pair) {
+      server.tls.setSecureContext({ ...TLS_OPTIONS, cert: pair.cert, key: pair.key })
+      metrics.certificateRead(false)
+      metrics.certificateServed(pair.notAfter)
+      logger.info({ notAfter: new Date(pair.notAfter).toISOString() }, 'serving certificate loaded')
+    },
+    onError(err) {
+      metrics.certificateRead(true)
+      logger.warn({ err }, 'serving certificate cannot be used; the one before it stays')
+    }
   })
 }
 

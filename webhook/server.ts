@@ -65,15 +65,7 @@ export function buildServer(options: ServerOptions): WebhookServer {
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false
   })
-  app.removeAllContentTypeParsers()
-  // Our own, as Fastify's answers 400 to any body with a key `__proto__`: JSON.parse makes it a plain own property.
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    try {
-      done(null, JSON.parse(body as string))
-    } catch {
-      done(new MalformedReview('body must be JSON'))
-    }
-  })
+  readJson(app)
   app.addHook('onSend', (_request, reply, payload, done) => {
     if (draining) reply.header('connection', 'close')
     done(null, payload)
@@ -84,6 +76,12 @@ export function buildServer(options: ServerOptions): WebhookServer {
     reply.code(404).type('text/plain').send('try POST /mutate or /validate\n')
   )
 
+  route(app, options)
+  return { app, tls: app.server, drain: () => (draining = true) }
+}
+
+/** A review's life: decode, decide, ask for permission, encode. Mutation asks nobody. */
+function route(app: App, options: ServerOptions): void {
   app.post('/mutate', (request) => {
     const admission = decode(request.body)
     return conclude(options, admission, mutate(admission))
@@ -94,7 +92,18 @@ export function buildServer(options: ServerOptions): WebhookServer {
     const verdict = await withPermission(validate(admission), options.permissions, options.mode, patience)
     return conclude(options, admission, verdict)
   })
-  return { app, tls: app.server, drain: () => (draining = true) }
+}
+
+/** Our own parser, as Fastify's answers 400 to any body with a key `__proto__`: JSON.parse makes it a plain own property. */
+function readJson(app: App): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, JSON.parse(body as string))
+    } catch {
+      done(new MalformedReview('body must be JSON'))
+    }
+  })
 }
 
 /** Every request of a route of ours counts once, also when its client goes away. */
