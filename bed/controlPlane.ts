@@ -171,7 +171,8 @@ const kwok = (options: ControlPlaneOptions, port: number, account: string): Proc
     '--manage-all-nodes',
     `--cidr=${POD_CIDRS[0]}`,
     '--node-ip=10.63.0.1',
-    '--node-lease-duration-seconds=40',
+    // With leases, a KWOK that was killed would keep its successor from the nodes until they expire.
+    '--node-lease-duration-seconds=0',
     `--server-address=127.0.0.1:${port}`
   ]),
   ready: () => answersOk(`http://127.0.0.1:${port}/healthz`)
