@@ -14,6 +14,8 @@ export interface CommandContext {
   /** Of the bed. */
   readonly name: string
   readonly say: (line: string) => void
+  /** SIGKILL. */
+  readonly kill: (pid: number) => void
 }
 
 const directoryOf = ({ root, name }: CommandContext): string => join(root, '.run', name)
@@ -54,14 +56,24 @@ export async function takeDown(context: CommandContext): Promise<void> {
   const directory = directoryOf(context)
   if (name === 'bed') await rm(join(root, '.run', 'env'), { force: true })
   const supervisor = await readOwner(join(directory, 'lock'))
-  try {
-    await askBed(directory, '/down')
-  } catch (error) {
-    if (!(error instanceof NoBed)) throw error
-    return endOrphans(context, directory)
-  }
-  while (supervisor !== undefined && (await lives(supervisor))) await sleep(20)
+  if (supervisor === undefined) return say(`the bed '${name}' was not running`)
+  if (!(await askToEnd(directory, supervisor))) return endOrphans(context, directory)
+  while (await lives(supervisor)) await sleep(20)
   say(`the bed '${name}' has ended`)
+}
+
+/** False when the supervisor does not live. One that has only just begun does not listen yet. */
+async function askToEnd(directory: string, supervisor: ProcessRef): Promise<boolean> {
+  while (await lives(supervisor)) {
+    try {
+      await askBed(directory, '/down')
+      return true
+    } catch (error) {
+      if (!(error instanceof NoBed)) throw error
+      await sleep(50)
+    }
+  }
+  return false
 }
 
 async function readOwner(lock: string): Promise<ProcessRef | undefined> {
@@ -69,20 +81,20 @@ async function readOwner(lock: string): Promise<ProcessRef | undefined> {
   return text === undefined ? undefined : (JSON.parse(text) as ProcessRef)
 }
 
-async function endOrphans({ name, say }: CommandContext, directory: string): Promise<void> {
+async function endOrphans({ name, say, kill }: CommandContext, directory: string): Promise<void> {
   const text = await readFile(join(directory, 'processes.json'), 'utf8').catch(() => '[]')
   const left: string[] = []
   for (const ref of JSON.parse(text) as (ProcessRef & { name: string })[]) {
     if (!(await lives(ref))) continue
-    process.kill(ref.pid, 'SIGKILL')
+    kill(ref.pid)
     while (await lives(ref)) await sleep(10)
     left.push(`${ref.name} (process ${ref.pid})`)
   }
   for (const state of ['control-plane', 'accounts', 'mounts', 'bin', 'env', 'processes.json', 'lock']) {
     await rm(join(directory, state), { recursive: true, force: true })
   }
-  if (left.length === 0) say(`the bed '${name}' was not running`)
-  else say(`the bed '${name}' had lost its supervisor; ended what it left: ${left.join(', ')}`)
+  const found = left.length === 0 ? 'and nothing was left running' : `ended what it left: ${left.join(', ')}`
+  say(`the supervisor of the bed '${name}' had been killed; ${found}`)
 }
 
 /** One verb on one process of the bed, or the list of them. */

@@ -11,11 +11,12 @@ bed/ctl start|stop|kill|pause|resume NAME
 bed/ctl status
 (BED=name for another bed than the one named bed)`
 
+const kill = (pid: number): void => void process.kill(pid, 'SIGKILL')
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main([command = '', ...args]: readonly string[]): Promise<void> {
   const name = process.env.BED ?? ''
-  const context = { root: ROOT, name: name === '' ? 'bed' : name, say }
+  const context = { root: ROOT, name: name === '' ? 'bed' : name, say, kill }
   switch (command) {
     case 'up':
       return bringUp(context)
