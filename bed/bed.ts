@@ -11,7 +11,7 @@ import { kubeconfig } from './kubeconfig.ts'
 import type { ProcessStatus, Verb } from './processTable.ts'
 import { simulatorClient, type SimulatorClient } from './simulator.ts'
 import { ROOT, startSupervisor } from './starter.ts'
-import type { BedFacts } from './supervisor.ts'
+import type { BedFacts } from './raise.ts'
 
 export type { BedOptions } from './bedPlan.ts'
 export { eventually, KubeError, type KubeObject } from './kubeApi.ts'

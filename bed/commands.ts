@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { planBed } from './bedPlan.ts'
 import { askBed, NoBed } from './control.ts'
+import { endLeftovers, removeState } from './leftovers.ts'
 import { lives, type ProcessRef } from './lives.ts'
 import { VERBS, type ProcessStatus, type Verb } from './processTable.ts'
 import { startSupervisor } from './starter.ts'
-import type { BedFacts } from './supervisor.ts'
+import type { BedFacts } from './raise.ts'
 
 export interface CommandContext {
   readonly root: string
@@ -82,17 +83,9 @@ async function readOwner(lock: string): Promise<ProcessRef | undefined> {
 }
 
 async function endOrphans({ name, say, kill }: CommandContext, directory: string): Promise<void> {
-  const text = await readFile(join(directory, 'processes.json'), 'utf8').catch(() => '[]')
-  const left: string[] = []
-  for (const ref of JSON.parse(text) as (ProcessRef & { name: string })[]) {
-    if (!(await lives(ref))) continue
-    kill(ref.pid)
-    while (await lives(ref)) await sleep(10)
-    left.push(`${ref.name} (process ${ref.pid})`)
-  }
-  for (const state of ['control-plane', 'accounts', 'mounts', 'bin', 'env', 'processes.json', 'lock']) {
-    await rm(join(directory, state), { recursive: true, force: true })
-  }
+  const left = await endLeftovers(directory, kill)
+  await removeState(directory)
+  await rm(join(directory, 'lock'), { force: true })
   const found = left.length === 0 ? 'and nothing was left running' : `ended what it left: ${left.join(', ')}`
   say(`the supervisor of the bed '${name}' had been killed; ${found}`)
 }

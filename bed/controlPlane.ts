@@ -1,10 +1,10 @@
 /** etcd, kube-apiserver, kube-controller-manager, kube-scheduler and KWOK: how each is started and when it serves. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
-import { answersOk, connectKubeApi, eventually, KubeError, type KubeApi, type KubeObject } from './kubeApi.ts'
+import { answersOk, connectKubeApi, type KubeApi } from './kubeApi.ts'
 import { kubeconfig } from './kubeconfig.ts'
+import { awaitPods, createNodes } from './nodes.ts'
 import type { PortBlock } from './ports.ts'
 import type { ProcessSpec, ProcessTable } from './processTable.ts'
 
@@ -34,57 +34,81 @@ export interface ControlPlaneOptions {
   readonly tell: (step: string) => void
 }
 
+/** Who speaks to the API server by a token of its own. */
 const ACCOUNTS = {
-  admin: ['kube-sg-bed-admin', 'system:masters'],
-  'controller-manager': ['system:kube-controller-manager', ''],
-  scheduler: ['system:kube-scheduler', ''],
-  kwok: ['kwok', 'system:masters']
+  admin: { user: 'kube-sg-bed-admin', groups: 'system:masters' },
+  'controller-manager': { user: 'system:kube-controller-manager', groups: '' },
+  scheduler: { user: 'system:kube-scheduler', groups: '' },
+  kwok: { user: 'kwok', groups: 'system:masters' }
 } as const
-
-type Account = keyof typeof ACCOUNTS
 
 /** Starts the control plane; the API server serves when this returns. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { directory, processes, ports, tell } = options
-  const folder = join(directory, 'control-plane')
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const tokens = Object.fromEntries(Object.keys(ACCOUNTS).map((name) => [name, randomBytes(16).toString('hex')]))
-  await writeCredentials(folder, tokens)
+  const { processes, ports, tell } = options
+  const folder = join(options.directory, 'control-plane')
   const etcdPort = await ports.next()
   const apiPort = await ports.next()
   const server = `https://127.0.0.1:${apiPort}`
   const caFile = join(folder, 'apiserver.crt')
-  const account = (name: Account) => join(folder, `${name}.kubeconfig`)
-  for (const name of Object.keys(ACCOUNTS) as Account[]) {
-    await writeFile(account(name), kubeconfig({ server, caFile, token: tokens[name] ?? '' }), { mode: 0o600 })
-  }
-  let api: KubeApi | undefined
-  const asked = (path: string) => async (): Promise<boolean> => {
-    api ??= await readFile(caFile, 'utf8').then(
-      (ca) => connectKubeApi(server, ca, tokens.admin ?? ''),
-      () => undefined
-    )
-    return api !== undefined && (await api.answers(path))
-  }
-
+  const adminToken = await writeCredentials(folder, server, caFile)
+  const door = awaitDoor(server, caFile, adminToken)
   processes.add(etcd(options, folder, etcdPort))
-  processes.add({ ...apiserver(options, folder, etcdPort, apiPort), ready: asked('/readyz') })
-  const rest = controllers(options, folder, account)
-  if (options.kwok) rest.push(kwok(options, await ports.next(), account('kwok')))
+  processes.add({ ...apiserver(options, folder, etcdPort, apiPort), ready: door.open })
+  const rest = controllers(options, folder)
+  if (options.kwok) rest.push(kwok(options, await ports.next(), kubeconfigOf(folder, 'kwok')))
   for (const spec of rest) processes.add(spec)
 
   tell('etcd and kube-apiserver')
   await Promise.all([processes.run('start', 'etcd'), processes.run('start', 'apiserver')])
-  if (api === undefined) throw new Error('the API server is ready but left no certificate')
+  const api = door.api()
   tell(rest.map(({ name }) => name).join(', '))
   const settled = startRest(api, options, rest)
   settled.catch(() => undefined)
-  return { server, caFile, kubeconfig: account('admin'), api, settled }
+  return { server, caFile, kubeconfig: kubeconfigOf(folder, 'admin'), api, settled }
 }
 
-async function writeCredentials(folder: string, tokens: Readonly<Record<string, string>>): Promise<void> {
-  const lines = Object.entries(ACCOUNTS).map(([name, [user, groups]]) => `${tokens[name]},${user},${name},"${groups}"`)
+async function startRest(api: KubeApi, options: ControlPlaneOptions, specs: readonly ProcessSpec[]): Promise<void> {
+  const nodes = options.kwok ? createNodes(api) : Promise.resolve()
+  await Promise.all([nodes, ...specs.map(({ name }) => options.processes.run('start', name))])
+  await awaitPods(api, options.kwok, options.signal)
+}
+
+/** The API server makes its certificate at its first start: only then can it be asked anything. */
+function awaitDoor(
+  server: string,
+  caFile: string,
+  token: string
+): { open: () => Promise<boolean>; api: () => KubeApi } {
+  let served: KubeApi | undefined
+  return {
+    async open() {
+      if (served !== undefined) return served.answers('/readyz')
+      const ca = await readFile(caFile, 'utf8').catch(() => undefined)
+      if (ca === undefined) return false
+      const api = connectKubeApi(server, ca, token)
+      if (await api.answers('/readyz')) served = api
+      else await api.close()
+      return served !== undefined
+    },
+    api() {
+      if (served === undefined) throw new Error('the API server was never asked whether it is ready')
+      return served
+    }
+  }
+}
+
+const kubeconfigOf = (folder: string, account: keyof typeof ACCOUNTS): string => join(folder, `${account}.kubeconfig`)
+
+/** @returns the administrator's token */
+async function writeCredentials(folder: string, server: string, caFile: string): Promise<string> {
+  await mkdir(join(folder, 'etcd'), { recursive: true, mode: 0o700 })
+  const names = Object.keys(ACCOUNTS) as (keyof typeof ACCOUNTS)[]
+  const tokens = new Map(names.map((name) => [name, randomBytes(16).toString('hex')]))
+  const lines = [...tokens].map(([name, token]) => `${token},${ACCOUNTS[name].user},${name},"${ACCOUNTS[name].groups}"`)
   await writeFile(join(folder, 'tokens.csv'), `${lines.join('\n')}\n`, { mode: 0o600 })
+  for (const [name, token] of tokens) {
+    await writeFile(kubeconfigOf(folder, name), kubeconfig({ server, caFile, token }), { mode: 0o600 })
+  }
   const { privateKey, publicKey } = generateKeyPairSync('ec', {
     namedCurve: 'P-256',
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
@@ -92,8 +116,7 @@ async function writeCredentials(folder: string, tokens: Readonly<Record<string, 
   })
   await writeFile(join(folder, 'service-accounts.key'), privateKey, { mode: 0o600 })
   await writeFile(join(folder, 'service-accounts.pub'), publicKey)
-  await mkdir(join(folder, 'etcd'), { recursive: true })
-  await chmod(join(folder, 'etcd'), 0o700)
+  return tokens.get('admin') ?? ''
 }
 
 const program = (options: ControlPlaneOptions, name: string, file: string, args: readonly string[]): ProcessSpec => ({
@@ -138,13 +161,13 @@ const apiserver = (options: ControlPlaneOptions, folder: string, etcdPort: numbe
     '--profiling=false'
   ])
 
-function controllers(options: ControlPlaneOptions, folder: string, account: (name: Account) => string): ProcessSpec[] {
+function controllers(options: ControlPlaneOptions, folder: string): ProcessSpec[] {
   // At the usual 20 calls a second the controller manager needs 6 s to make its controllers' accounts.
   const common = ['--leader-elect=false', '--profiling=false', '--kube-api-qps=1000', '--kube-api-burst=2000']
   return [
     {
       ...program(options, 'controller-manager', 'kube-controller-manager', [
-        `--kubeconfig=${account('controller-manager')}`,
+        `--kubeconfig=${kubeconfigOf(folder, 'controller-manager')}`,
         `--service-account-private-key-file=${join(folder, 'service-accounts.key')}`,
         `--root-ca-file=${join(folder, 'apiserver.crt')}`,
         '--use-service-account-credentials',
@@ -155,7 +178,7 @@ function controllers(options: ControlPlaneOptions, folder: string, account: (nam
     },
     {
       ...program(options, 'scheduler', 'kube-scheduler', [
-        `--kubeconfig=${account('scheduler')}`,
+        `--kubeconfig=${kubeconfigOf(folder, 'scheduler')}`,
         '--secure-port=0',
         ...common
       ]),
@@ -177,37 +200,3 @@ const kwok = (options: ControlPlaneOptions, port: number, account: string): Proc
   ]),
   ready: () => answersOk(`http://127.0.0.1:${port}/healthz`)
 })
-
-async function createNodes(api: KubeApi): Promise<void> {
-  const text = await readFile(join(import.meta.dirname, 'kwok', 'nodes.yaml'), 'utf8')
-  for (const document of parseAllDocuments(text)) {
-    await api.call('POST', '/api/v1/nodes', document.toJS()).catch((error: unknown) => {
-      if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error
-    })
-  }
-}
-
-async function startRest(api: KubeApi, options: ControlPlaneOptions, specs: readonly ProcessSpec[]): Promise<void> {
-  const nodes = options.kwok ? createNodes(api) : Promise.resolve()
-  await Promise.all([nodes, ...specs.map(({ name }) => options.processes.run('start', name))])
-  await awaitPods(api, options)
-}
-
-/** A pod is refused before its service account exists, and is not scheduled while the nodes are tainted not-ready. */
-async function awaitPods(api: KubeApi, { kwok, signal }: ControlPlaneOptions): Promise<void> {
-  await eventually(
-    'the service account of the namespace default',
-    () => api.call('GET', '/api/v1/namespaces/default/serviceaccounts/default'),
-    { signal }
-  )
-  if (!kwok) return
-  await eventually(
-    'the nodes to be ready and untainted',
-    async () => {
-      const { items } = (await api.call('GET', '/api/v1/nodes')) as unknown as { items: KubeObject[] }
-      const tainted = items.some((node) => ((node.spec as { taints?: unknown[] }).taints ?? []).length > 0)
-      return items.length > 0 && !tainted ? true : undefined
-    },
-    { signal }
-  )
-}

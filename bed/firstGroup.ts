@@ -1,16 +1,15 @@
 /** A security group that pods in the namespace default may use at once, and the proof that one would get it. */
 import { eventually, type KubeApi } from './kubeApi.ts'
 import { FINALIZER, optInTag, OPT_IN_VALUE, PERMISSION, PREFIX, WORKER_LEASE } from '../shared/names.ts'
-import type { Settings } from './bedPlan.ts'
+import type { awsOf } from './ec2Process.ts'
 
 /** Makes a group in the default VPC with the opt-in tag, through EC2's API. @returns its id */
-export async function createFirstGroup(aws: Settings, clusterId: string): Promise<string> {
+export async function createFirstGroup(aws: ReturnType<typeof awsOf>, clusterId: string): Promise<string> {
   const { EC2Client, CreateSecurityGroupCommand } = await import('@aws-sdk/client-ec2')
-  const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '', AWS_REGION = '', AWS_ENDPOINT_URL_EC2 = '' } = aws
   const client = new EC2Client({
-    region: AWS_REGION,
-    endpoint: AWS_ENDPOINT_URL_EC2,
-    credentials: { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY }
+    region: aws.AWS_REGION,
+    endpoint: aws.AWS_ENDPOINT_URL_EC2,
+    credentials: { accessKeyId: aws.AWS_ACCESS_KEY_ID, secretAccessKey: aws.AWS_SECRET_ACCESS_KEY }
   })
   try {
     const { GroupId } = await client.send(

@@ -48,6 +48,7 @@ async function supervise(directory: string): Promise<void> {
     node: NODE,
     environment: process.env,
     leash: leash(),
+    kill,
     progress: (line) => report({ progress: line }),
     tell: (line) => void process.stderr.write(`${new Date().toISOString()} ${line}\n`)
   })

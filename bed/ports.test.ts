@@ -6,7 +6,7 @@ import { reservePorts } from './ports.ts'
 t.test('no two beds are given the same port, nor one that is taken', async (t) => {
   const blocks = await Promise.all([1, 2, 3, 4].map(() => reservePorts()))
   const ports: number[] = []
-  for (const block of blocks) for (let i = 0; i < 10; i++) ports.push(await block.next())
+  for (const block of blocks) ports.push(...(await Promise.all(Array.from({ length: 10 }, () => block.next()))))
   t.equal(new Set(ports).size, 40)
 
   const taken = createServer().listen(Math.max(...ports) + 1, '127.0.0.1')

@@ -32,11 +32,12 @@ function portsAfter(first: number, guard: Server): PortBlock {
   let last = first
   return {
     async next() {
-      while (++last < first + BLOCK) {
-        const trial = await listenOn(last)
+      while (last < first + BLOCK - 1) {
+        const port = ++last
+        const trial = await listenOn(port)
         if (trial === undefined) continue
         await new Promise((resolve) => trial.close(resolve))
-        return last
+        return port
       }
       throw new Error(`the ${BLOCK} ports from ${first} on are all taken: this bed has too many processes`)
     },

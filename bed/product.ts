@@ -6,13 +6,13 @@ import { issueAccounts, type Accounts } from './accounts.ts'
 import { startBalancer, type Balancer } from './balancer.ts'
 import type { BedPlan, Settings } from './bedPlan.ts'
 import { POD_CIDRS, type ControlPlane } from './controlPlane.ts'
+import { AWS_APART, awsOf, REGION } from './ec2Process.ts'
 import { answersOk, type KubeObject } from './kubeApi.ts'
 import { environmentOf, onThisHost, readManifests, workloadOf, type Workload } from './manifests.ts'
 import { followMounts, type Mount } from './mounts.ts'
 import type { PortBlock } from './ports.ts'
 import type { ProcessSpec, ProcessTable } from './processTable.ts'
 
-export const REGION = 'us-east-1'
 const NAMESPACE = 'kube-sg'
 
 export interface Product {
@@ -160,7 +160,7 @@ async function addReplica(
   const port = kind === 'webhook' ? await ports.next() : undefined
   const own: Settings = {
     HEALTH_PORT: String(health),
-    ...(port === undefined ? awsOf(options.ec2Url, 'bed-worker') : { PORT: String(port) }),
+    ...(port === undefined ? { ...awsOf(options.ec2Url, 'bed-worker'), ...AWS_APART } : { PORT: String(port) }),
     ...plan.settings[kind]
   }
   const spec = processOf(options, folder, name, workload, kubeconfigPath, own)
@@ -200,14 +200,3 @@ function processOf(
     restart: false
   }
 }
-
-/** What points an AWS client at the simulator, away from whatever the user has configured. */
-export const awsOf = (ec2Url: string, accessKey: string): Settings => ({
-  AWS_REGION: REGION,
-  AWS_ENDPOINT_URL_EC2: ec2Url,
-  AWS_ACCESS_KEY_ID: accessKey,
-  AWS_SECRET_ACCESS_KEY: 'not-a-secret',
-  AWS_CONFIG_FILE: '/dev/null',
-  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-  AWS_EC2_METADATA_DISABLED: 'true'
-})

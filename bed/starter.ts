@@ -5,7 +5,7 @@ import { mkdir, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { BedPlan } from './bedPlan.ts'
-import type { BedFacts } from './supervisor.ts'
+import type { BedFacts } from './raise.ts'
 
 /** The repository. */
 export const ROOT = join(import.meta.dirname, '..')
@@ -30,7 +30,8 @@ export interface StartOptions {
 export async function startSupervisor(plan: BedPlan, { life, progress }: StartOptions): Promise<Started> {
   await mkdir(join(plan.directory, 'logs'), { recursive: true })
   await writeFile(join(plan.directory, 'bed.json'), `${JSON.stringify(plan, undefined, 2)}\n`)
-  const log = await open(join(plan.directory, 'logs', 'supervisor.log'), 'a')
+  const logPath = join(plan.directory, 'logs', 'supervisor.log')
+  const log = await open(logPath, 'a')
   const child = spawn(NODE, [join(ROOT, 'bed', 'main.ts'), 'supervise', plan.directory], {
     // A session of its own: a Ctrl-C at the starter's terminal does not hit the bed's processes one by one.
     detached: true,
@@ -38,7 +39,7 @@ export async function startSupervisor(plan: BedPlan, { life, progress }: StartOp
   }) as ChildProcessByStdio<Writable, Readable, null>
   await log.close()
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
-  const facts = await outcome(child, progress)
+  const facts = await outcome(child, progress, logPath)
   child.unref()
   child.stdout.destroy()
   if (life === 'background') {
@@ -62,16 +63,22 @@ type Message = { progress: string } | { up: BedFacts } | { error: string }
 
 function outcome(
   child: ChildProcessByStdio<Writable, Readable, null>,
-  progress: (line: string) => void
+  progress: (line: string) => void,
+  log: string
 ): Promise<BedFacts> {
   return new Promise((resolve, reject) => {
+    let failure = ''
     child.once('error', reject)
-    child.once('exit', (code, signal) => reject(new Error(`the supervisor ended (${code ?? signal ?? ''})`)))
+    // Not 'exit': what it said last is still to be read then.
+    child.once('close', (code, signal) => {
+      const how = code === null ? `was killed by ${signal ?? 'a signal'}` : `ended with code ${code}`
+      reject(new Error(failure === '' ? `the bed's supervisor ${how}: see ${log}` : failure))
+    })
     createInterface({ input: child.stdout }).on('line', (line) => {
       const message = JSON.parse(line) as Message
       if ('progress' in message) progress(message.progress)
       else if ('up' in message) resolve(message.up)
-      else child.once('close', () => reject(new Error(message.error)))
+      else failure = message.error
     })
   })
 }

@@ -1,34 +1,15 @@
 /**
- * The process that is the parent of everything on one bed, in a session of its own.
- *
- * It lives as long as its standard input is open, so a bed ends with whoever started it, however that one ended; once
- * told `stay` there, it lives until it is told to end.
+ * The process that is the parent of everything on one bed, in a session of its own: it raises the bed, answers on the
+ * control socket, and ends everything.
  */
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BedPlan, Settings } from './bedPlan.ts'
-import { serveControl } from './control.ts'
-import { startControlPlane, type ControlPlane } from './controlPlane.ts'
-import { exportLines, metricsVariables } from './environment.ts'
-import { awaitGrant, createFirstGroup, permitFirstGroup } from './firstGroup.ts'
-import { answersOk } from './kubeApi.ts'
+import { serveControl, type Handler } from './control.ts'
+import { endLeftovers, removeState } from './leftovers.ts'
 import { takeLock } from './lock.ts'
-import { reservePorts, type PortBlock } from './ports.ts'
 import { createProcessTable, VERBS, type ProcessTable, type Verb } from './processTable.ts'
-import { awsOf, startProduct, type Product } from './product.ts'
-import { programsFolder } from './programs.ts'
-
-/** What a bed says of itself once it is up. */
-export interface BedFacts {
-  readonly supervisor: number
-  readonly environment: Settings
-  readonly kubectl: string
-  readonly kubeconfig: string
-  readonly server: string
-  readonly caFile: string
-  /** Empty without the simulator. */
-  readonly ec2Url: string
-}
+import { raiseBed, type BedFacts } from './raise.ts'
 
 export interface SupervisorOptions {
   readonly plan: BedPlan
@@ -36,7 +17,10 @@ export interface SupervisorOptions {
   readonly root: string
   readonly node: string
   readonly environment: Readonly<Record<string, string | undefined>>
+  /** Words put before each command line so that a process dies with this one; empty where that cannot be had. */
   readonly leash: readonly string[]
+  /** SIGKILL. */
+  readonly kill: (pid: number) => void
   /** Told each step of the start. */
   readonly progress: (line: string) => void
   /** Told what happens later, for the log. */
@@ -52,13 +36,11 @@ export interface Supervisor {
   readonly ended: Promise<unknown>
 }
 
-/** What has to be given up at the end, latest first. */
-type Closers = (() => Promise<void> | void)[]
+type Close = () => Promise<void> | void
 
 /** Starts a bed. */
 export function superviseBed(options: SupervisorOptions): Supervisor {
-  const { tell } = options
-  const closers: Closers = []
+  const closers: Close[] = []
   const stop = new AbortController()
   const ended = Promise.withResolvers<undefined>()
   let ending: Promise<void> | undefined
@@ -67,11 +49,12 @@ export function superviseBed(options: SupervisorOptions): Supervisor {
     stop.abort(new Error('the bed was told to end'))
     await started.catch(() => undefined)
     for (const closer of closers.reverse()) {
-      await Promise.resolve(closer()).catch((error: unknown) => tell(`at the end: ${String(error)}`))
+      await Promise.resolve(closer()).catch((error: unknown) => options.tell(`at the end: ${String(error)}`))
     }
     ended.resolve(undefined)
   }
-  const started: Promise<BedFacts> = start(options, closers, stop.signal, () => started, end)
+  const context: StartContext = { started: () => started, end, signal: stop.signal, atEnd: (it) => closers.push(it) }
+  const started: Promise<BedFacts> = start(options, context)
   const up = started.catch(async (error: unknown) => {
     await end()
     throw error
@@ -80,14 +63,16 @@ export function superviseBed(options: SupervisorOptions): Supervisor {
   return { up, end, ended: ended.promise }
 }
 
-async function start(
-  options: SupervisorOptions,
-  closers: Closers,
-  signal: AbortSignal,
-  started: () => Promise<BedFacts>,
-  end: () => Promise<void>
-): Promise<BedFacts> {
-  const { plan, pid, progress, tell } = options
+interface StartContext {
+  readonly started: () => Promise<BedFacts>
+  readonly end: () => Promise<void>
+  readonly signal: AbortSignal
+  readonly atEnd: (close: Close) => void
+}
+
+async function start(options: SupervisorOptions, context: StartContext): Promise<BedFacts> {
+  const { plan, pid, leash, progress, tell, kill } = options
+  const { signal, atEnd } = context
   const { directory } = plan
   await mkdir(directory, { recursive: true })
   const release = await takeLock(join(directory, 'lock'), {
@@ -97,42 +82,22 @@ async function start(
       throw new Error(`a bed is running in ${directory} already (process ${owner})`)
     }
   })
-  closers.push(release)
+  atEnd(release)
+  const left = await endLeftovers(directory, kill)
+  if (left.length > 0) progress(`ended what a killed supervisor had left: ${left.join(', ')}`)
   await removeState(directory)
-  closers.push(() => removeState(directory))
-  const processes = createProcessTable({ directory, leash: options.leash, tell })
-  closers.push(() => processes.killAll())
-  // Steps of the start that wait for something give up once the processes have been ended.
+  atEnd(() => removeState(directory))
+  const processes = createProcessTable({ directory, leash, tell })
+  atEnd(() => processes.killAll())
+  // Steps of the start that wait for a process give up once it has been ended.
   signal.addEventListener('abort', () => void processes.killAll())
-  closers.push(await serveControl(directory, handler(processes, started, end)))
-  const programs = await programsFolder({ pid, environment: options.environment, progress, signal })
-  const ports = await reservePorts()
-  closers.push(() => ports.close())
-  signal.throwIfAborted()
-  const common = { ports, processes, signal, tell: progress }
-  const [controlPlane, ec2Url] = await Promise.all([
-    startControlPlane({ ...common, directory, programs, kwok: plan.kwok }),
-    plan.ec2 ? startEc2(options, ports, processes) : ''
-  ])
-  closers.push(() => controlPlane.api.close())
-  const kubectl = join(programs, 'kubectl')
-  let environment: Settings = { KUBECONFIG: controlPlane.kubeconfig }
-  if (plan.ec2) environment = { ...environment, ...userAws(ec2Url), CLUSTER_ID: plan.clusterId }
-  if (plan.product) {
-    const product = await startProduct({ ...options, ...common, kubectl, controlPlane, ec2Url })
-    closers.push(() => product.close())
-    await controlPlane.settled
-    environment = { ...environment, ...(await firstSteps(options, controlPlane, product, ec2Url, signal)) }
-  }
-  await controlPlane.settled
-  await writeEnvironment(directory, environment, kubectl)
-  const { server, caFile, kubeconfig } = controlPlane
-  return { supervisor: pid, environment, kubectl, kubeconfig, server, caFile, ec2Url }
+  atEnd(await serveControl(directory, handler(processes, context)))
+  return raiseBed({ ...options, processes, signal, atEnd, tell: progress })
 }
 
 const handler =
-  (processes: ProcessTable, started: () => Promise<BedFacts>, end: () => Promise<void>) =>
-  async (path: string, body: unknown): Promise<unknown> => {
+  (processes: ProcessTable, { started, end }: StartContext): Handler =>
+  async (path, body) => {
     if (path === '/facts') return started()
     if (path === '/status') return processes.status()
     if (path === '/down') {
@@ -146,63 +111,3 @@ const handler =
     await processes.run(verb, name, environment)
     return {}
   }
-
-async function startEc2(options: SupervisorOptions, ports: PortBlock, processes: ProcessTable): Promise<string> {
-  const port = await ports.next()
-  const url = `http://127.0.0.1:${port}`
-  options.progress('ec2')
-  processes.add({
-    name: 'ec2',
-    command: options.node,
-    args: [join(options.root, 'bed', 'ec2', 'main.ts')],
-    environment: { PORT: String(port) },
-    cwd: options.plan.directory,
-    ready: () => answersOk(`${url}/_sim/groups`),
-    // It holds its groups in memory: to start it again unasked would hide that they are gone.
-    restart: false
-  })
-  await processes.run('start', 'ec2')
-  return url
-}
-
-function userAws(ec2Url: string): Settings {
-  const {
-    AWS_REGION = '',
-    AWS_ENDPOINT_URL_EC2 = '',
-    AWS_ACCESS_KEY_ID = '',
-    AWS_SECRET_ACCESS_KEY = ''
-  } = awsOf(ec2Url, 'bed-user')
-  return { AWS_REGION, AWS_ENDPOINT_URL_EC2, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY }
-}
-
-async function firstSteps(
-  { plan, progress }: SupervisorOptions,
-  { api }: ControlPlane,
-  { balancer, metrics }: Product,
-  ec2Url: string,
-  signal: AbortSignal
-): Promise<Settings> {
-  progress('a security group, and a pod that could be granted it')
-  const groupId = await createFirstGroup(awsOf(ec2Url, 'bed-user'), plan.clusterId)
-  await permitFirstGroup(api, groupId)
-  if (plan.webhooks > 0) await awaitGrant(api, groupId, { leader: plan.workers > 0, signal })
-  return {
-    SECURITY_GROUP_ID: groupId,
-    WEBHOOK_ADDR: `127.0.0.1:${balancer.port}`,
-    ...metricsVariables(metrics)
-  }
-}
-
-async function writeEnvironment(directory: string, environment: Settings, kubectl: string): Promise<void> {
-  const bin = join(directory, 'bin')
-  await mkdir(bin, { recursive: true })
-  await symlink(kubectl, join(bin, 'kubectl'))
-  await writeFile(join(directory, 'env'), exportLines(environment, bin), { mode: 0o600 })
-}
-
-/** Everything but the logs. */
-async function removeState(directory: string): Promise<void> {
-  for (const name of ['control-plane', 'accounts', 'mounts', 'bin', 'env', 'processes.json']) {
-    await rm(join(directory, name), { recursive: true, force: true })
-  }
-}
