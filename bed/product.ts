@@ -44,18 +44,22 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   const parts = await layOutProcesses(options, workloads, accounts)
   for (const spec of parts.specs) processes.add(spec)
 
-  tell('certs-job')
-  await processes.run('start', 'certs-job')
-  const endMounts = await followMounts(controlPlane.api, parts.mounts, { period: 1000, tell })
-  tell(`${plan.webhooks} webhook and ${plan.workers} worker processes`)
+  tell(`certs-job, ${plan.webhooks} webhook and ${plan.workers} worker processes`)
+  const started = (kind: string): Promise<unknown> =>
+    Promise.all(parts.specs.flatMap(({ name }) => (name.startsWith(kind) ? [processes.run('start', name)] : [])))
   const balancer = await startBalancer({ port: balancerPort, replicas: parts.replicas, delay: plan.balancerDelay })
+  let endMounts = (): Promise<void> => Promise.resolve()
   const close = async (): Promise<void> => {
     accounts.close()
     await Promise.all([endMounts(), balancer.close()])
   }
+  const serve = async (): Promise<void> => {
+    await processes.run('start', 'certs-job')
+    endMounts = await followMounts(controlPlane.api, parts.mounts, { period: 1000, tell })
+    await started('webhook-')
+  }
   try {
-    const servers = parts.specs.filter(({ ready }) => ready !== undefined)
-    await Promise.all([checked, ...servers.map(({ name }) => processes.run('start', name))])
+    await Promise.all([checked, serve(), started('worker-')])
   } catch (error) {
     await close()
     throw error
