@@ -32,6 +32,10 @@ up: setup ## start bed and product in the background and print what to try (BED=
 down: setup ## end all that `make up` started
 	@node bed/main.ts down
 
+.PHONY: bench
+bench: setup ## measure, and print a table of counts and ratios
+	@node bench/main.ts
+
 .PHONY: lint
 lint: setup ## typecheck, ESLint and prettier
 	@tsc --noEmit

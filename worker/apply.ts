@@ -1,5 +1,5 @@
 /** Carries out a plan: one call per direction where EC2 lets it, halves where it does not, and every effect noted. */
-import { ruleKey } from '../shared/rules.ts'
+import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import type { Logger } from '../shared/logger.ts'
 import type { Claim } from './desired.ts'
@@ -66,9 +66,40 @@ async function authorizeBatch(
         groupId,
         claims.map(({ rule }) => ({ kind: 'maybeAuthorized', at, key: ruleKey(rule) }))
       )
+    if (error.kind === 'quota' && claims.length > 1) return fillUp(deps, groupId, claims, failed)
     if (!handling.bisect) throw error
     await narrow(deps, groupId, claims, failed, error)
   }
+}
+
+/**
+ * The group has room for some of the claims: halves of each family, older pods first, until it is full.
+ * @throws Ec2Failure for the first claim that found no room
+ */
+async function fillUp(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  claims: readonly Claim[],
+  failed: Map<RuleKey, Ec2Failure>
+): Promise<void> {
+  const [four, six] = [
+    claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv4'),
+    claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv6')
+  ]
+  const middle = Math.ceil(claims.length / 2)
+  const parts = four.length > 0 && six.length > 0 ? [four, six] : [claims.slice(0, middle), claims.slice(middle)]
+  let full: Ec2Failure | undefined
+  for (const part of parts) {
+    // The younger half of one family has no better chance than the older one; another family has.
+    if (full !== undefined && parts[0] !== four) break
+    try {
+      await authorizeBatch(deps, groupId, part, failed)
+    } catch (error) {
+      if (!(error instanceof Ec2Failure) || error.kind !== 'quota') throw error
+      full ??= error
+    }
+  }
+  if (full !== undefined) throw full
 }
 
 /** One of the claims is at fault, and EC2 kept nothing of the others either. */

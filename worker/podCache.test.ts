@@ -12,6 +12,7 @@ function watched() {
     },
     podTouched: (uid) => pods.add(uid)
   })
+  cache.beginRemembering(0)
   const taken = () => {
     const seen = [...groups].sort()
     groups.clear()
@@ -118,4 +119,15 @@ t.test('pods of a node that is gone have ended', async (t) => {
   taken()
   cache.nodeGone('node-0', 7)
   t.same([cache.view('a')?.end, taken()], [{ at: 7, reason: 'nodeGone' }, [GROUP]])
+})
+
+t.test('a standby remembers no ended claim, and knows all that matter once it leads', async (t) => {
+  const cache = createPodCache({ groupsTouched: () => undefined, podTouched: () => undefined })
+  cache.change(podOf('a'), 1)
+  cache.change(ended('a'), 2)
+  cache.change(podOf('b', { addresses: ['10.64.0.8'] }), 3)
+  cache.gone('b', 4)
+  t.equal(cache.formerClaims(GROUP).size, 0)
+  cache.beginRemembering(5)
+  t.same([...cache.formerClaims(GROUP).keys()], ['tcp 443-443 10.64.0.7/32'])
 })

@@ -42,6 +42,11 @@ export interface PodCache {
   named(namespace: string, name: string): PodView | undefined
   groups(): Iterable<SecurityGroupId>
   formerClaims(groupId: SecurityGroupId): ReadonlyMap<RuleKey, FormerClaim>
+  /**
+   * From now on claims that end are remembered, until {@link forget}: whoever leads settles them, a standby never would. Of what
+   * ended before, the pods that are still here tell.
+   */
+  beginRemembering(now: number): void
   /** Groups in which the pod has former claims. */
   formerGroups(uid: string): ReadonlySet<SecurityGroupId>
   forget(groupId: SecurityGroupId, key: RuleKey): void
@@ -98,6 +103,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const byNode = new Multimap<string, string>()
   const missing = new Set<string>()
   const goneNodes = new Set<string>()
+  let remembering = false
   const former = new Map<SecurityGroupId, Map<RuleKey, FormerClaim>>()
   const formerByPod = new Multimap<string, SecurityGroupId>()
 
@@ -123,7 +129,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   /** Claims of `before` that `after` no longer makes become former ones. An ended pod seen first may have claimed all it asks. */
   const rememberClaims = (before: PodView | undefined, after: PodView | undefined, now: number): void => {
     const old = before ?? (after?.end === undefined ? undefined : after)
-    if (old === undefined || (before?.end !== undefined && after?.end !== undefined)) return
+    if (!remembering || old === undefined || (before?.end !== undefined && after?.end !== undefined)) return
     for (const groupId of groupsOf(old.pod)) {
       const kept = new Set(
         after === undefined || after.end !== undefined
@@ -236,6 +242,10 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     groups: () => new Set([...byGroup.keys(), ...former.keys()]),
     formerGroups: (uid) => formerByPod.get(uid),
     formerClaims: (groupId) => former.get(groupId) ?? new Map<RuleKey, FormerClaim>(),
+    beginRemembering(now) {
+      remembering = true
+      for (const view of views.values()) if (view.end !== undefined) rememberClaims(undefined, view, now)
+    },
     forget(groupId, key) {
       const claims = former.get(groupId)
       const uid = claims?.get(key)?.pod.uid

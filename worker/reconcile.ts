@@ -4,41 +4,21 @@
  * One run per group at a time, so this file has no locks. Whatever happens between two awaits is seen by the next run, for
  * every event adds the group to the queue again.
  */
-import { ruleKey } from '../shared/rules.ts'
+import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
-import type { Logger } from '../shared/logger.ts'
 import { authorizeClaims, revokeRules } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
-import type { Cluster } from './cluster.ts'
-import { desire } from './desired.ts'
-import type { Desired, Surroundings } from './desired.ts'
-import { podDescribed } from './description.ts'
+import { decide, quotaOf } from './decision.ts'
+import type { DecisionDeps } from './decision.ts'
+import type { Claim, Desired } from './desired.ts'
 import { HANDLING } from './failures.ts'
-import type { GroupBook } from './groupBook.ts'
-import { addressOf, isProvenOrphan } from './orphans.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
-import type { PermissionLedger } from './permissionLedger.ts'
-import { planChanges } from './plan.ts'
-import type { Plan } from './plan.ts'
-import type { PodCache } from './podCache.ts'
+import type { Prover } from './prover.ts'
 import { Ec2Failure } from './securityGroups.ts'
-import type { ObservedRule, SecurityGroups } from './securityGroups.ts'
-import { leaveOf } from './standing.ts'
 
-export interface ReconcileDeps extends ApplyDeps {
-  readonly cache: PodCache
-  readonly book: GroupBook
-  readonly permissions: PermissionLedger
-  readonly cluster: Pick<Cluster, 'pod' | 'podsAt'>
-  readonly ec2: SecurityGroups
-  readonly now: () => number
-  readonly logger: Logger
-  readonly clusterId: string
-  readonly optInTag: string
-  readonly podCidrs: readonly string[]
-  readonly nodeAddresses: () => ReadonlySet<string>
-  readonly rulesPerGroup: number
+export interface ReconcileDeps extends ApplyDeps, DecisionDeps {
+  readonly prove: Prover
   /** EC2_READ_LAG, milliseconds. */
   readonly readLag: number
   /** What each pod has of the group now; `former` are the pods whose former rules this run tried to revoke. */
@@ -46,39 +26,68 @@ export interface ReconcileDeps extends ApplyDeps {
 }
 
 /** Refused pods are looked at again this often, in milliseconds: a tag or a Role may have come. */
-const REFUSED_AGAIN = 10_000
-/** So many orphans are proven in one run, for each takes two calls to the API server; the rest follows in the next. */
-const PROOFS_PER_RUN = 50
+const REFUSED_AGAIN = 15_000
 
 /** @returns a run for one group; it rejects with {@link Ec2Failure} when EC2 stopped it, having told the pods */
 export function createReconciler(deps: ReconcileDeps): (groupId: SecurityGroupId) => Promise<{ againAfter?: number }> {
   return async (groupId) => {
     const failed = new Map<RuleKey, Ec2Failure>()
-    let failure: Ec2Failure | undefined
-    try {
-      await readWhatIsMissing(deps, groupId)
-      await askPermissions(deps, groupId)
-      await converge(deps, groupId, failed)
-    } catch (error) {
-      if (!(error instanceof Ec2Failure)) throw error
-      failure = error
-      if (HANDLING[error.kind].observeAgain) deps.book.doubt(groupId)
-    }
-    const { desired, plan } = decide(deps, groupId)
-    const former = new Set([...deps.cache.formerClaims(groupId).values()].map(({ pod }) => pod.uid))
-    settleFormerClaims(deps, groupId, desired)
-    const view = deps.book.view(groupId)
-    const quota = Math.min(...Object.values(quotaOf(deps, groupId)))
-    const outcomes = outcomesOf(groupId, { desired, view, waiting: plan.waiting, failed, failure, quota })
-    deps.tell(groupId, outcomes, former)
+    const failures: Error[] = []
+    const attempt = attemptInto(failures)
+    let orphansAgain: number | undefined
+    const unread = await attempt(() => readWhatIsMissing(deps, groupId))
+    await askPermissions(deps, groupId)
+    // Nothing new on an old view. But whatever could not be read or authorized: nothing keeps us from revoking what ended.
+    if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed)))
+    await attempt(() => revokeExplained(deps, groupId))
+    await attempt(async () => {
+      orphansAgain = await revokeOrphans(deps, groupId)
+    })
+    const refusals = failures.filter((failure) => failure instanceof Ec2Failure)
+    if (refusals.some(({ kind }) => HANDLING[kind].observeAgain)) deps.book.doubt(groupId)
+    // Whatever happened, the pods are told what is so now. Of a full group those that wait tell by themselves.
+    const telling = refusals.find(({ kind }) => kind !== 'quota') ?? refusals[0]
+    const again = conclude(deps, groupId, failed, telling)
+    const [failure] = telling === undefined ? failures : [telling]
     if (failure !== undefined) throw failure
-    const delays = [
-      ...(desired.refusals.length > 0 ? [REFUSED_AGAIN] : []),
-      ...(failed.size > 0 ? [REFUSED_AGAIN] : []),
-      ...(view.unseen.size > 0 ? [deps.readLag] : [])
-    ]
+    const delays = [again, orphansAgain].filter((delay) => delay !== undefined)
     return delays.length === 0 ? {} : { againAfter: Math.min(...delays) }
   }
+}
+
+/** Runs a step and notes its failure, so that the next step has its turn whatever happened. */
+function attemptInto(failures: Error[]): (step: () => Promise<void>) => Promise<Error | undefined> {
+  return async (step) => {
+    try {
+      await step()
+      return undefined
+    } catch (error) {
+      const failure = error instanceof Error ? error : new Error(String(error))
+      failures.push(failure)
+      return failure
+    }
+  }
+}
+
+/** @returns when to run again though nothing happens, in milliseconds */
+function conclude(
+  deps: ReconcileDeps,
+  groupId: SecurityGroupId,
+  failed: ReadonlyMap<RuleKey, Ec2Failure>,
+  failure: Ec2Failure | undefined
+): number | undefined {
+  const { book, cache } = deps
+  const { desired, plan } = decide(deps, groupId)
+  const former = new Set([...cache.formerClaims(groupId).values()].map(({ pod }) => pod.uid))
+  settleFormerClaims(deps, groupId, desired)
+  const view = book.view(groupId)
+  const quota = Math.min(...Object.values(quotaOf(deps, groupId)))
+  deps.tell(groupId, outcomesOf(groupId, { desired, view, waiting: plan.waiting, failed, failure, quota }), former)
+  const delays = [
+    ...(desired.refusals.length > 0 || failed.size > 0 ? [REFUSED_AGAIN] : []),
+    ...(view.unseen.size > 0 ? [deps.readLag] : [])
+  ]
+  return delays.length === 0 ? undefined : Math.min(...delays)
 }
 
 async function readWhatIsMissing(
@@ -110,121 +119,60 @@ async function askPermissions({ cache, permissions }: ReconcileDeps, groupId: Se
   )
 }
 
-/** Authorize first, then revoke: nobody waits for a revoke. In a full group the other way round. */
-async function converge(
+/**
+ * Authorize first, then revoke: nobody waits for a revoke. Only in a full group it is the other way round. A quota error teaches the
+ * quota, and a second round plans with it.
+ * @returns what EC2 refused
+ */
+async function authorizeMissing(
   deps: ReconcileDeps,
   groupId: SecurityGroupId,
   failed: Map<RuleKey, Ec2Failure>
-): Promise<void> {
-  const failures: Ec2Failure[] = []
-  const attempt = async (run: () => Promise<void>): Promise<boolean> => {
-    try {
-      await run()
-      return true
-    } catch (error) {
-      if (!(error instanceof Ec2Failure)) throw error
-      failures.push(error)
-      return false
-    }
-  }
-  const revokeExplained = (): Promise<boolean> =>
-    attempt(() => revokeRules(deps, groupId, decide(deps, groupId).plan.revoke))
-
-  // One quota error teaches the quota; the second round plans with it, and may have to revoke first.
+): Promise<Error[]> {
+  let failures: Error[] = []
   for (let round = 1; round <= 2; round++) {
-    const { plan } = decide(deps, groupId)
-    const freed = !plan.revokeFirst || (await revokeExplained())
-    const now = decide(deps, groupId, freed ? undefined : () => false).plan
-    const made = await attempt(() => authorizeClaims(deps, groupId, now.authorize, failed))
-    if (made || failures.at(-1)?.kind !== 'quota' || round === 2) break
-    failures.pop()
-    await attempt(() => learnQuota(deps, groupId))
+    failures = []
+    const attempt = attemptInto(failures)
+    const { revokeFirst } = decide(deps, groupId).plan
+    const kept = revokeFirst ? await attempt(() => revokeExplained(deps, groupId)) : undefined
+    // What could not be revoked takes its room; only what fits without it is tried.
+    const { authorize } = decide(deps, groupId, kept === undefined ? undefined : () => false).plan
+    const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed))
+    if (!(refused instanceof Ec2Failure) || refused.kind !== 'quota' || round === 2) break
+    await attempt(() => learnQuota(deps, groupId, authorize))
   }
-  await revokeExplained()
-  await attempt(() => revokeOrphans(deps, groupId))
-  // The first failure tells most; quota is told by the waiting pods.
-  const telling = failures.find(({ kind }) => kind !== 'quota') ?? failures[0]
-  if (telling !== undefined) throw telling
+  return failures
+}
+
+function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
+  return revokeRules(deps, groupId, decide(deps, groupId).plan.revoke)
 }
 
 /** Reads the group again and takes what it holds for all that it can hold, until the next sweep. */
-async function learnQuota({ book, ec2, logger }: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
+async function learnQuota(
+  { book, ec2, logger }: ReconcileDeps,
+  groupId: SecurityGroupId,
+  refused: readonly Claim[]
+): Promise<void> {
   book.takeRules(await ec2.readRules([groupId]))
   const { owned, foreign } = book.view(groupId)
-  const rules = [...owned, ...foreign]
-  const ipv6 = rules.filter(({ cidr }) => cidr.includes(':')).length
-  book.learnQuota(groupId, { ipv4: rules.length - ipv6, ipv6 })
-  logger.warn(
-    { securityGroupID: groupId, ipv4: rules.length - ipv6, ipv6 },
-    'security group is full, below RULES_PER_GROUP'
-  )
-}
-
-function quotaOf({ book, rulesPerGroup }: ReconcileDeps, groupId: SecurityGroupId): Record<Family, number> {
-  const { quota } = book.record(groupId)
-  return {
-    ipv4: Math.min(rulesPerGroup, quota.ipv4 ?? Infinity),
-    ipv6: Math.min(rulesPerGroup, quota.ipv6 ?? Infinity)
+  const quota: Partial<Record<Family, number>> = {}
+  for (const family of new Set(refused.map(({ rule }) => familyOf(rule.cidr)))) {
+    quota[family] = [...owned, ...foreign].filter(({ cidr }) => familyOf(cidr) === family).length
   }
+  book.learnQuota(groupId, quota)
+  logger.warn({ securityGroupID: groupId, ...quota }, 'security group is full, below RULES_PER_GROUP')
 }
 
-interface Decision {
-  readonly desired: Desired
-  readonly plan: Plan
-}
-
-/** What should be and what to do about it, from what is known at this moment. */
-function decide(deps: ReconcileDeps, groupId: SecurityGroupId, explained = explainedBy(deps, groupId)): Decision {
-  const { book, cache, permissions } = deps
-  const { facts } = book.record(groupId)
-  const around: Surroundings = {
-    holder: (address) => cache.holder(address),
-    permission: (pod) => permissions.leave(groupId, pod),
-    optIn: leaveOf(facts?.optIn),
-    exists: facts?.exists,
-    optInTag: deps.optInTag,
-    podCidrs: deps.podCidrs,
-    nodeAddresses: deps.nodeAddresses()
-  }
-  const desired = desire(groupId, cache.viewsOf(groupId), around)
-  return { desired, plan: planChanges(desired.claims, book.view(groupId), explained, quotaOf(deps, groupId)) }
-}
-
-/** A rule is explained when we saw its claim end, or when the pod that its description names is before us and does not claim it. */
-function explainedBy({ cache, clusterId }: ReconcileDeps, groupId: SecurityGroupId): (rule: ObservedRule) => boolean {
-  const former = cache.formerClaims(groupId)
-  return (rule) => {
-    if (former.has(ruleKey(rule))) return true
-    const named = podDescribed(clusterId, rule.description)
-    const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
-    const address = addressOf(rule)
-    return (
-      view !== undefined && address !== undefined && view.addresses.includes(address) && !cache.isVanished(view.pod.uid)
-    )
-  }
-}
-
-async function revokeOrphans(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
-  const { cluster, clusterId, logger, now } = deps
-  const proven = new Set<string>()
-  for (const rule of decide(deps, groupId).plan.orphans.slice(0, PROOFS_PER_RUN)) {
-    const address = addressOf(rule)
-    if (address === undefined) continue
-    const named = podDescribed(clusterId, rule.description)
-    const described = named === undefined ? undefined : await cluster.pod(named.namespace, named.name)
-    const orphan = isProvenOrphan(groupId, rule, await cluster.podsAt(address), described, now())
-    logger[orphan ? 'warn' : 'debug'](
-      { securityGroupID: groupId, ruleID: rule.id, IP: address, proven: orphan },
-      'found an orphan: a rule of ours that no pod explains'
-    )
-    if (orphan) proven.add(rule.id)
-  }
+/** @returns when to look again, in milliseconds */
+async function revokeOrphans(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<number | undefined> {
+  const { orphans } = decide(deps, groupId).plan
+  if (orphans.length === 0) return undefined
+  const { againAfter, proven } = await deps.prove(groupId, orphans)
   // A pod may have claimed one while the API server was asked.
-  await revokeRules(
-    deps,
-    groupId,
-    decide(deps, groupId).plan.orphans.filter(({ id }) => proven.has(id))
-  )
+  const still = decide(deps, groupId).plan.orphans.filter(({ id }) => proven.has(id))
+  await revokeRules(deps, groupId, still)
+  return againAfter
 }
 
 /** Forgets former claims whose rule is gone, or is claimed again. */

@@ -13,6 +13,7 @@ import { createPermissionLedger } from './permissionLedger.ts'
 import type { PermissionOptions } from './permissionLedger.ts'
 import { createPodCache } from './podCache.ts'
 import type { PodCache } from './podCache.ts'
+import { createProver } from './prover.ts'
 import { createQueue } from './queue.ts'
 import type { Queue, Timers } from './queue.ts'
 import { createReconciler } from './reconcile.ts'
@@ -83,7 +84,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   const reconcile = createReconciler({
     book,
     cache,
-    cluster,
+    prove: createProver({ cluster, clusterId: settings.CLUSTER_ID, logger, now }),
     clusterId: settings.CLUSTER_ID,
     ec2,
     logger,
@@ -196,6 +197,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     lead() {
       if (state !== 'standby') return
       state = 'leading'
+      cache.beginRemembering(now())
       for (const { pod } of cache.views()) enqueuePod(pod.uid)
       sweeper.start()
     },

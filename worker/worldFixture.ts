@@ -74,6 +74,8 @@ export class WorldEc2 {
   readonly optedIn = new Set<SecurityGroupId>()
   #history: { at: number; rules: ReadonlyMap<SecurityGroupId, readonly ObservedRule[]> }[] = []
   faults: Fault[] = []
+  /** Actions that IAM denies. */
+  readonly denied = new Set<string>()
   /** Milliseconds by which reads are behind, less than EC2_READ_LAG. */
   readBehind = 0
   quota = 60
@@ -104,6 +106,7 @@ export class WorldEc2 {
     const fail = (kind: FailureKind): never => {
       throw new Ec2Failure(action, kind, kind, new Error('made to fail'))
     }
+    if (this.denied.has(action)) return fail('denied')
     if (fault === 'throttled' || fault === 'denied') return fail(fault)
     if (fault === 'lostBefore') return fail('unavailable')
     const answer = effect()
@@ -194,6 +197,8 @@ export class WorldCluster {
   #watch: ((tell: Worker['cache']) => void)[] = []
   #listener: Worker['cache'] | undefined
   down = false
+  /** Lists by address fail. */
+  unlisted = false
   watchDelay = 30
   #generation = 0
   #serial = 0
@@ -277,7 +282,10 @@ export class WorldCluster {
       pod: (namespace, name) =>
         this.#call(() => [...this.pods.values()].find((pod) => pod.namespace === namespace && pod.name === name)),
       podsAt: (address) =>
-        this.#call(() => [...this.pods.values()].filter(({ addresses }) => addresses.includes(address))),
+        this.#call(() => {
+          if (this.unlisted) throw new Error('the API server does not list')
+          return [...this.pods.values()].filter(({ addresses }) => addresses.includes(address))
+        }),
       overlookedPods: () =>
         this.#call(() => [...this.pods.values()].filter((pod) => !pod.labelled && (pod.annotated || pod.finalized))),
       nodeExists: () => this.#call(() => true),

@@ -1,0 +1,53 @@
+/** Asks the API server for the proof that a rule of ours is an orphan. */
+import type { Logger } from '../shared/logger.ts'
+import type { SecurityGroupId } from '../shared/rules.ts'
+import type { Cluster } from './cluster.ts'
+import { podDescribed } from './description.ts'
+import { addressOf, isProvenOrphan } from './orphans.ts'
+import type { ObservedRule } from './securityGroups.ts'
+
+export interface ProverOptions {
+  readonly cluster: Pick<Cluster, 'pod' | 'podsAt'>
+  readonly clusterId: string
+  readonly now: () => number
+  readonly logger: Logger
+}
+
+export interface Proofs {
+  /** Ids of the rules that have outlived their pods. */
+  readonly proven: ReadonlySet<string>
+  /** More are left to be looked into; undefined: none is. Milliseconds. */
+  readonly againAfter: number | undefined
+}
+
+export type Prover = (groupId: SecurityGroupId, orphans: readonly ObservedRule[]) => Promise<Proofs>
+
+/** So many are looked into at once, for each takes two calls to the API server while the group waits. */
+const AT_ONCE = 50
+/** What could not be proven is looked into again after this many milliseconds, so that it never keeps others from their turn. */
+const LOOK_AGAIN = 30_000
+const SOON = 500
+
+/** @returns proofs for some of the orphans; it rejects when the API server could not be asked */
+export function createProver({ cluster, clusterId, logger, now }: ProverOptions): Prover {
+  const lookedAt = new Map<string, number>()
+  return async (groupId, orphans) => {
+    for (const [id, at] of lookedAt) if (at + LOOK_AGAIN <= now()) lookedAt.delete(id)
+    const due = orphans.filter(({ id }) => !lookedAt.has(id))
+    const proven = new Set<string>()
+    for (const rule of due.slice(0, AT_ONCE)) {
+      const address = addressOf(rule)
+      const named = podDescribed(clusterId, rule.description)
+      const described = named === undefined ? undefined : await cluster.pod(named.namespace, named.name)
+      const atAddress = address === undefined ? [] : await cluster.podsAt(address)
+      const orphan = isProvenOrphan(groupId, rule, atAddress, described, now())
+      const keys = { securityGroupID: groupId, ruleID: rule.id, cidr: rule.cidr, description: rule.description }
+      if (orphan) logger.warn(keys, 'found an orphan: no living pod asks for this rule of ours')
+      else logger.debug(keys, 'found a rule of ours that no pod we watch claims; it could not be proven an orphan')
+      lookedAt.set(rule.id, now())
+      if (orphan) proven.add(rule.id)
+    }
+    const left = due.length > AT_ONCE ? SOON : orphans.length > proven.size ? LOOK_AGAIN : undefined
+    return { proven, againAfter: left }
+  }
+}
