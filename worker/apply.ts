@@ -1,5 +1,5 @@
 /** Carries out a plan: one call per direction where EC2 lets it, halves where it does not, and every effect noted. */
-import { familyOf, ruleKey } from '../shared/rules.ts'
+import { describeRule, familyOf, ruleKey } from '../shared/rules.ts'
 import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import type { Logger } from '../shared/logger.ts'
 import type { Claim } from './desired.ts'
@@ -55,7 +55,7 @@ async function authorizeBatch(
       groupId,
       made.map((rule) => ({ kind: 'authorized', at, rule }))
     )
-    logger.info({ securityGroupID: groupId, rules: made.length }, 'authorized')
+    logger.info({ securityGroupID: groupId, count: made.length, rules: listRules(made) }, 'authorized')
     deps.onAuthorized(groupId, claims)
   } catch (error) {
     if (!(error instanceof Ec2Failure)) throw error
@@ -166,7 +166,7 @@ async function revokeBatch(deps: ApplyDeps, groupId: SecurityGroupId, rules: rea
       rules.map(({ id }) => id)
     )
     noteRevoked()
-    logger.info({ securityGroupID: groupId, rules: rules.length }, 'revoked')
+    logger.info({ securityGroupID: groupId, count: rules.length, rules: listRules(rules) }, 'revoked')
   } catch (error) {
     if (!(error instanceof Ec2Failure) || error.kind !== 'ruleNotFound') throw error
     if (rules.length > 1) {
@@ -176,4 +176,9 @@ async function revokeBatch(deps: ApplyDeps, groupId: SecurityGroupId, rules: rea
     } else if (isRecent(book.record(groupId).observation, only.id, now(), readLag)) throw error
     else noteRevoked()
   }
+}
+
+/** For the log: enough to find a pod's rule, never a thousand. */
+function listRules(rules: readonly ObservedRule[]): string[] {
+  return rules.slice(0, 20).map((rule) => `${describeRule(rule)} ${rule.id} ${rule.description}`)
 }
