@@ -180,10 +180,12 @@ const allEnd = (refs: readonly ProcessRef[]): Promise<true> =>
 for (const victim of ['starter', 'supervisor'] as const) {
   t.test(`kill -9 of the ${victim} leaves no process`, async (t) => {
     const started = await startElsewhere()
+    t.teardown(async () => {
+      for (const ref of [started.starter, ...started.all]) if (await lives(ref)) process.kill(ref.pid, 'SIGKILL')
+      await rm(started.directory, { recursive: true, force: true })
+    })
     t.equal(started.all.length, 5, 'supervisor, etcd, apiserver, controller-manager, scheduler')
     process.kill(started[victim].pid, 'SIGKILL')
     t.ok(await allEnd(started.all))
-    if (victim === 'supervisor') process.kill(started.starter.pid, 'SIGKILL')
-    await rm(started.directory, { recursive: true, force: true })
   })
 }
