@@ -29,24 +29,11 @@ export interface BalancerOptions {
  * being ready, and a connection is refused (reset) when no replica is.
  */
 export async function startBalancer(options: BalancerOptions): Promise<Balancer> {
-  const { replicas, delay } = options
-  let serving: readonly Replica[] = []
-  let turn = 0
-  const timers = new Set<NodeJS.Timeout>()
+  const watch = watchReadiness(options)
   const sockets = new Set<Socket>()
-
-  const seen = new Map<Replica, boolean>()
-  async function look(): Promise<void> {
-    await Promise.all(replicas.map(async (replica) => seen.set(replica, await answersOk(replica.readyUrl))))
-    const next = replicas.filter((replica) => seen.get(replica) === true)
-    const heed = setTimeout(() => {
-      timers.delete(heed)
-      serving = next
-    }, delay)
-    timers.add(heed)
-  }
-
+  let turn = 0
   const server = createServer((client) => {
+    const serving = watch.ready()
     const replica = serving[turn++ % Math.max(1, serving.length)]
     if (replica === undefined) {
       client.resetAndDestroy()
@@ -63,21 +50,50 @@ export async function startBalancer(options: BalancerOptions): Promise<Balancer>
     // The API server dials `localhost`, which may mean ::1 first; it then tries 127.0.0.1.
     server.listen(options.port, '127.0.0.1', resolve)
   })
-  let looking = look()
-  const poll = setInterval(() => {
-    looking = look()
-  }, options.period ?? 100)
   return {
     port: (server.address() as AddressInfo).port,
-    ready: () => serving.map(({ port }) => port),
+    ready: () => watch.ready().map(({ port }) => port),
     async close() {
-      clearInterval(poll)
-      await looking
-      for (const timer of timers) clearTimeout(timer)
+      await watch.close()
       for (const socket of sockets) socket.destroy()
       await new Promise<void>((resolve) => {
         server.close(() => resolve())
       })
+    }
+  }
+}
+
+/** The replicas that are ready, as known `delay` milliseconds later. */
+function watchReadiness({ replicas, delay, period = 100 }: BalancerOptions): {
+  ready: () => readonly Replica[]
+  close: () => Promise<void>
+} {
+  let serving: readonly Replica[] = []
+  const timers = new Set<NodeJS.Timeout>()
+  async function look(): Promise<void> {
+    const answers = await Promise.all(replicas.map(({ readyUrl }) => answersOk(readyUrl)))
+    const heed = setTimeout(() => {
+      timers.delete(heed)
+      serving = replicas.filter((_, index) => answers[index] === true)
+    }, delay)
+    timers.add(heed)
+  }
+  // One look after the other: a replica that hangs must not let an older answer come after a newer one.
+  let looking = look()
+  let busy = false
+  const poll = setInterval(() => {
+    if (busy) return
+    busy = true
+    looking = look().finally(() => {
+      busy = false
+    })
+  }, period)
+  return {
+    ready: () => serving,
+    async close() {
+      clearInterval(poll)
+      await looking
+      for (const timer of timers) clearTimeout(timer)
     }
   }
 }

@@ -1,5 +1,4 @@
 /** A bed for tests and the demo: a real control plane, EC2, and kube-sg on it. It ends with the process that starts it. */
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,20 +6,16 @@ import { issueToken } from './accounts.ts'
 import { planBed, type BedOptions, type Settings } from './bedPlan.ts'
 import { askBed } from './control.ts'
 import { connectKubeApi, type KubeApi, type KubeObject } from './kubeApi.ts'
+import { applyBy, runKubectl, type Answer } from './kubectl.ts'
 import { kubeconfig } from './kubeconfig.ts'
 import type { ProcessStatus, Verb } from './processTable.ts'
 import { simulatorClient, type SimulatorClient } from './simulator.ts'
 import { ROOT, startSupervisor } from './starter.ts'
 import type { BedFacts } from './raise.ts'
 
+export type { Answer } from './kubectl.ts'
 export type { BedOptions } from './bedPlan.ts'
 export { eventually, KubeError, type KubeObject } from './kubeApi.ts'
-
-export interface Answer {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
 
 export interface Bed extends SimulatorClient {
   readonly directory: string
@@ -81,8 +76,6 @@ async function attach(directory: string, facts: BedFacts): Promise<Bed> {
   const config = await readFile(facts.kubeconfig, 'utf8')
   const token = (JSON.parse(config) as { users: [{ user: { token: string } }] }).users[0].user.token
   const api = connectKubeApi(facts.server, await readFile(facts.caFile, 'utf8'), token)
-  const kubectl = (args: readonly string[], input = ''): Promise<Answer> => runKubectl(facts, args, input)
-  let kubeconfigs = 0
   return {
     ...simulatorClient(facts.ec2Url),
     directory,
@@ -97,22 +90,9 @@ async function attach(directory: string, facts: BedFacts): Promise<Bed> {
       await askBed(directory, '/run', { verb, name, environment })
     },
     status: async () => (await askBed(directory, '/status')) as ProcessStatus[],
-    kubectl,
-    async apply(what) {
-      const list = Array.isArray(what) ? { apiVersion: 'v1', kind: 'List', items: what as KubeObject[] } : what
-      const answer = await kubectl(['apply', '-f', '-'], typeof list === 'string' ? list : JSON.stringify(list))
-      if (answer.code !== 0) throw new Error(`kubectl apply failed: ${answer.stderr}`)
-      return answer.stdout
-    },
-    async tokenKubeconfig(serviceAccount) {
-      const [namespace = '', name = ''] = serviceAccount.split('/')
-      const token = await issueToken(api, namespace, name, 36_000)
-      const folder = join(directory, 'accounts')
-      await mkdir(folder, { recursive: true })
-      const path = join(folder, `${namespace}.${name}.${kubeconfigs++}.kubeconfig`)
-      await writeFile(path, kubeconfig({ ...facts, namespace, token }), { mode: 0o600 })
-      return path
-    },
+    kubectl: (args, input) => runKubectl(facts, args, input),
+    apply: (what) => applyBy(facts, what),
+    tokenKubeconfig: (account) => writeTokenKubeconfig(api, facts, directory, account),
     log: (name) => readFile(join(directory, 'logs', `${name}.log`), 'utf8'),
     async stop() {
       await api.close()
@@ -121,15 +101,17 @@ async function attach(directory: string, facts: BedFacts): Promise<Bed> {
   }
 }
 
-function runKubectl(facts: BedFacts, args: readonly string[], input: string): Promise<Answer> {
-  return new Promise((resolve) => {
-    // KUBECONFIG gives way to a --kubeconfig among the arguments.
-    const options = { env: { KUBECONFIG: facts.kubeconfig, HOME: '/nonexistent' }, maxBuffer: 64 << 20 }
-    const child = execFile(facts.kubectl, [...args], options, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-      resolve({ code, stdout, stderr: stderr === '' && error !== null ? error.message : stderr })
-    })
-    child.stdin?.on('error', () => undefined)
-    child.stdin?.end(input)
-  })
+async function writeTokenKubeconfig(
+  api: KubeApi,
+  facts: BedFacts,
+  directory: string,
+  serviceAccount: string
+): Promise<string> {
+  const [namespace = '', name = ''] = serviceAccount.split('/')
+  const token = await issueToken(api, namespace, name, 36_000)
+  const folder = join(directory, 'accounts')
+  await mkdir(folder, { recursive: true })
+  const path = join(folder, `${namespace}.${name}.${randomBytes(4).toString('hex')}.kubeconfig`)
+  await writeFile(path, kubeconfig({ ...facts, namespace, token }), { mode: 0o600 })
+  return path
 }

@@ -40,9 +40,7 @@ export interface BedPlan {
 /** @throws Error when the options contradict each other */
 export function planBed(options: BedOptions & { readonly name: string; readonly directory: string }): BedPlan {
   const product = options.product ?? true
-  if (!/^[a-z0-9][a-z0-9-]{0,40}$/.test(options.name)) {
-    throw new Error(`'${options.name}' cannot name a bed: use up to 41 of a-z, 0-9 and dashes`)
-  }
+  checkName(options.name)
   if (product && options.ec2 === false) throw new Error('a bed with the product needs ec2')
   return {
     name: options.name,
@@ -60,4 +58,10 @@ export function planBed(options: BedOptions & { readonly name: string; readonly 
     clusterId: options.clusterId ?? 'bed',
     balancerDelay: options.balancerDelay ?? 200
   }
+}
+
+/** A bed's name becomes a folder. @throws Error saying what it may be */
+export function checkName(name: string): void {
+  if (/^[a-z0-9][a-z0-9-]{0,40}$/.test(name)) return
+  throw new Error(`'${name}' cannot name a bed: use up to 41 of a-z, 0-9 and dashes`)
 }

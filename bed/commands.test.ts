@@ -51,5 +51,6 @@ t.test('a bed that is not there is said to be so', async (t) => {
   t.same(said, ["the bed 'x' was not running"])
   await t.rejects(controlBed(context, ['status']), { message: /^no bed is running in .*: start one with 'make up'$/ })
   await t.rejects(controlBed(context, ['explode', 'worker-0']), { message: /^say bed\/ctl start\|stop\|kill\|/ })
+  await t.rejects(takeDown({ ...context, name: '../x' }), { message: /^'\.\.\/x' cannot name a bed/ })
   await t.rejects(controlBed(context, ['kill']), { message: /^say bed\/ctl / })
 })

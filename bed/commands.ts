@@ -2,7 +2,7 @@
 import { readFile, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { planBed } from './bedPlan.ts'
+import { checkName, planBed } from './bedPlan.ts'
 import { askBed, NoBed } from './control.ts'
 import { endLeftovers, removeState } from './leftovers.ts'
 import { lives, type ProcessRef } from './lives.ts'
@@ -19,7 +19,10 @@ export interface CommandContext {
   readonly kill: (pid: number) => void
 }
 
-const directoryOf = ({ root, name }: CommandContext): string => join(root, '.run', name)
+function directoryOf({ root, name }: CommandContext): string {
+  checkName(name)
+  return join(root, '.run', name)
+}
 
 /** Starts the bed in the background, or finds it running, and says what to try. */
 export async function bringUp(context: CommandContext): Promise<void> {

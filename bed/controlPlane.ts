@@ -157,13 +157,12 @@ const apiserver = (options: ControlPlaneOptions, folder: string, etcdPort: numbe
     `--service-account-signing-key-file=${join(folder, 'service-accounts.key')}`,
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
     '--authorization-mode=RBAC',
-    '--allow-privileged=true',
-    '--profiling=false'
+    '--allow-privileged=true'
   ])
 
 function controllers(options: ControlPlaneOptions, folder: string): ProcessSpec[] {
   // At the usual 20 calls a second the controller manager needs 6 s to make its controllers' accounts.
-  const common = ['--leader-elect=false', '--profiling=false', '--kube-api-qps=1000', '--kube-api-burst=2000']
+  const common = ['--leader-elect=false', '--secure-port=0', '--kube-api-qps=1000', '--kube-api-burst=2000']
   return [
     {
       ...program(options, 'controller-manager', 'kube-controller-manager', [
@@ -171,7 +170,6 @@ function controllers(options: ControlPlaneOptions, folder: string): ProcessSpec[
         `--service-account-private-key-file=${join(folder, 'service-accounts.key')}`,
         `--root-ca-file=${join(folder, 'apiserver.crt')}`,
         '--use-service-account-credentials',
-        '--secure-port=0',
         ...common
       ]),
       ready: () => Promise.resolve(true)
@@ -179,7 +177,6 @@ function controllers(options: ControlPlaneOptions, folder: string): ProcessSpec[
     {
       ...program(options, 'scheduler', 'kube-scheduler', [
         `--kubeconfig=${kubeconfigOf(folder, 'scheduler')}`,
-        '--secure-port=0',
         ...common
       ]),
       ready: () => Promise.resolve(true)

@@ -1,5 +1,4 @@
 /** kube-sg itself on the bed: the shipped manifests, and each Deployment's replicas as processes of this host. */
-import { execFile } from 'node:child_process'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { issueAccounts, type Accounts } from './accounts.ts'
@@ -8,6 +7,7 @@ import type { BedPlan, Settings } from './bedPlan.ts'
 import { POD_CIDRS, type ControlPlane } from './controlPlane.ts'
 import { AWS_APART, awsOf, REGION } from './ec2Process.ts'
 import { answersOk, type KubeObject } from './kubeApi.ts'
+import { applyBy } from './kubectl.ts'
 import { environmentOf, onThisHost, readManifests, workloadOf, type Workload } from './manifests.ts'
 import { followMounts, type Mount } from './mounts.ts'
 import type { PortBlock } from './ports.ts'
@@ -78,7 +78,7 @@ const userConfigMap = (plan: BedPlan): KubeObject & { readonly data: Settings } 
 async function applyManifests(
   { plan, root, controlPlane, kubectl, tell }: ProductOptions,
   port: number
-): Promise<{ workloads: readonly KubeObject[]; checked: Promise<void> }> {
+): Promise<{ workloads: readonly KubeObject[]; checked: Promise<unknown> }> {
   tell('manifests')
   const folder = join(root, 'manifests')
   const names = (await readdir(folder)).filter((name) => /\.ya?ml$/.test(name)).sort()
@@ -86,26 +86,11 @@ async function applyManifests(
     names.map(async (name) => ({ name, text: await readFile(join(folder, name), 'utf8') }))
   )
   const { objects, workloads } = readManifests(files)
-  const apply = (items: readonly KubeObject[], ...flags: string[]): Promise<void> =>
-    runKubectl(kubectl, controlPlane.kubeconfig, ['apply', ...flags, '-f', '-'], items)
-  await apply([...objects.map((object) => onThisHost(object, port)), userConfigMap(plan)])
-  const checked = apply(workloads, '--dry-run=server')
+  const administrator = { kubectl, kubeconfig: controlPlane.kubeconfig }
+  await applyBy(administrator, [...objects.map((object) => onThisHost(object, port)), userConfigMap(plan)])
+  const checked = applyBy(administrator, workloads, '--dry-run=server')
   checked.catch(() => undefined)
   return { workloads, checked }
-}
-
-function runKubectl(
-  kubectl: string,
-  config: string,
-  args: readonly string[],
-  items: readonly KubeObject[]
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = execFile(kubectl, [`--kubeconfig=${config}`, ...args], (error, stdout, stderr) =>
-      error === null ? resolve() : reject(new Error(`kubectl ${args.join(' ')} failed:\n${stdout}${stderr}`))
-    )
-    child.stdin?.end(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
-  })
 }
 
 interface Parts {
