@@ -18,6 +18,7 @@ test: setup ## typecheck, lint, and every test; the last line is `N passed, N fa
 	@tsc --noEmit
 	@eslint .
 	@prettier --check --log-level warn .
+	@node bed/main.ts programs
 	@node scripts/test.ts
 
 .PHONY: soak
@@ -44,6 +45,7 @@ lint: setup ## typecheck, ESLint and prettier
 
 .PHONY: clean
 clean: ## remove what was built here (not the programs in your cache folder)
+	@for bed in .run/*/; do test ! -e "$$bed/bed.json" || BED=$$(basename "$$bed") node bed/main.ts down || true; done
 	@rm -rf dist .run .tap node_modules
 
 .PHONY: setup
