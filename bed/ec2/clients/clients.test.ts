@@ -64,6 +64,6 @@ t.test('a Python that is missing is named, with what to do', async (t) => {
   const none = { ...environment, PATH: '/nonexistent' }
   await t.rejects(
     installClients(none, () => undefined),
-    { message: /python3 could not be run: install Python 3.9/ }
+    { message: /python3 could not be run: install Python 3.9 or newer with its venv module, for boto3/ }
   )
 })
