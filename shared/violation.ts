@@ -14,13 +14,19 @@ export interface Violation {
 /** How much of a wrong value is shown. */
 const SHOWN = 64
 
-/** A value in double quotes, cut when long, with nothing in it that could move a terminal's cursor or text direction. */
+/**
+ * A value in double quotes, cut when long, with nothing in it that could move a terminal's cursor or text direction, or
+ * pass for a space.
+ */
 export function quote(value: string): string {
   const cut = value.length > SHOWN ? `${value.slice(0, SHOWN)}...` : value
-  return JSON.stringify(cut).replace(
-    /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-  )
+  return JSON.stringify(cut).replace(/(?! )[\p{Cc}\p{Cf}\p{Z}]/gu, escape)
+}
+
+/** As JSON escapes it: a character beyond the basic plane by its two halves. */
+function escape(character: string): string {
+  const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index))
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('')
 }
 
 /** The body of a violation without its path: what `details.causes[].message` holds. */
