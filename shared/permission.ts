@@ -32,26 +32,35 @@ export function describeRefusal(uses: readonly [Use, ...Use[]]): string {
   const [{ namespace, serviceAccount }] = uses
   const ids = [...new Set(uses.map(({ groupId }) => groupId))].sort()
   const what = `security group${ids.length === 1 ? '' : 's'} ${ids.map((id) => `'${id}'`).join(', ')}`
-  return `service account '${serviceAccount}' of namespace '${namespace}' may not use ${what}; to permit it, apply:\n${printRole(namespace, serviceAccount, ids)}`
+  const roles = ids.map((id) => printRole(namespace, serviceAccount, id)).join('---\n')
+  return `service account '${serviceAccount}' of namespace '${namespace}' may not use ${what}; to permit it, apply:\n${roles}`
 }
 
-/** The Role is named after account and group, so that applying one never overwrites another's. */
-function printRole(namespace: string, serviceAccount: string, ids: readonly string[]): string {
-  const name = `${serviceAccount}-use-${ids[0] ?? ''}`
+/** One Role for each group, named after account and group, so that applying one never overwrites another's. */
+function printRole(namespace: string, serviceAccount: string, groupId: string): string {
+  const [where, account, name] = [namespace, serviceAccount, `${serviceAccount}-use-${groupId}`].map(printText)
   return `apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-metadata: {namespace: ${namespace}, name: ${name}}
+metadata: {namespace: ${where}, name: ${name}}
 rules:
 - apiGroups: [${PERMISSION.group}]
   resources: [${PERMISSION.resource}]
-  resourceNames: [${ids.join(', ')}]
+  resourceNames: [${groupId}]
   verbs: [${PERMISSION.verb}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata: {namespace: ${namespace}, name: ${name}}
+metadata: {namespace: ${where}, name: ${name}}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: ${name}}
 subjects:
-- {kind: ServiceAccount, namespace: ${namespace}, name: ${serviceAccount}}
+- {kind: ServiceAccount, namespace: ${where}, name: ${account}}
 `
+}
+
+/** Words that YAML 1.1, which kubectl reads, takes for something else than text. */
+const NOT_TEXT = new Set(['true', 'false', 'yes', 'no', 'on', 'off', 'y', 'n', 'null'])
+
+/** A name as YAML text: quoted when it could pass for a number, a date or another word of YAML. */
+function printText(name: string): string {
+  return /^[a-z][a-z0-9.-]*$/.test(name) && !NOT_TEXT.has(name) ? name : JSON.stringify(name)
 }
