@@ -11,7 +11,8 @@ const [yes, no] = ['sg-0000000a', 'sg-0000000b'].map((groupId): Use => ({
 })) as [Use, Use]
 const permissions = { permits: (use: Use) => Promise.resolve(use.groupId === yes.groupId) }
 const { signal } = new AbortController()
-const warning = "service account 'api' of namespace 'web' may not use security group 'sg-0000000b'"
+const warning =
+  "service account 'api' of namespace 'web' may not use security group 'sg-0000000b'; give it a Role: apiGroups [sg.amazonaws.com], resources [securitygroups], resourceNames [sg-0000000b], verbs [use]"
 
 t.test('allowed when all is permitted, or nothing needs to be', async (t) => {
   for (const uses of [[], [yes]]) {

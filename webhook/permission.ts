@@ -1,4 +1,5 @@
 /** Turns the permissions that a verdict needs into the last word. */
+import { PERMISSION } from '../shared/names.ts'
 import { describeRefusal } from '../shared/permission.ts'
 import type { Permissions, Use } from '../shared/permission.ts'
 import type { Verdict } from './verdict.ts'
@@ -26,5 +27,6 @@ export async function withPermission(
   return { ...verdict, warnings: [...verdict.warnings, ...warnings] }
 }
 
+/** Short, as the API server cuts warnings at 256 characters: the whole Role is printed when a pod is refused. */
 const warn = ({ namespace, serviceAccount, groupId }: Use): string =>
-  `service account '${serviceAccount}' of namespace '${namespace}' may not use security group '${groupId}'`
+  `service account '${serviceAccount}' of namespace '${namespace}' may not use security group '${groupId}'; give it a Role: apiGroups [${PERMISSION.group}], resources [${PERMISSION.resource}], resourceNames [${groupId}], verbs [${PERMISSION.verb}]`

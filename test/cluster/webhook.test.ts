@@ -236,7 +236,7 @@ for (const [kind, apiVersion, path, body] of workloads)
     )
     t.match(await dryRun({ [A]: 'tcp:443' }), { code: 0, stderr: '' })
     const warned = await dryRun({ [A]: 'tcp:443', [B]: 'tcp:443' })
-    const warning = `Warning: service account 'default' of namespace '${ns}' may not use security group 'sg-0123abce'\n`
+    const warning = `Warning: service account 'default' of namespace '${ns}' may not use security group 'sg-0123abce'; give it a Role: apiGroups [sg.amazonaws.com], resources [securitygroups], resourceNames [sg-0123abce], verbs [use]\n`
     t.match(warned, { code: 0, stderr: warning })
   })
 
