@@ -4,6 +4,7 @@ import {
   changedKeys,
   MAX_GROUPS,
   MAX_ITEMS,
+  MAX_KEYS,
   ours,
   parseAnnotations,
   printAnnotations,
@@ -11,7 +12,7 @@ import {
 } from './annotation.ts'
 import { printItem } from './annotationItem.ts'
 import { describeViolation } from './violation.ts'
-import { canonicalProtocol, hasPorts } from './rules.ts'
+import { canonicalProtocol, hasPorts, isSecurityGroupId } from './rules.ts'
 import type { RuleRequest, SecurityGroupId } from './rules.ts'
 
 const A = 'sg-0123abcd'
@@ -124,8 +125,15 @@ t.test('what is wrong with an item, in a sentence', async (t) => {
     ['tcp:5050-5000', mean('first port must be less than or equal to last port', 'tcp:5000-5050')],
     ['icmp:8', "'icmp' takes no ports: write 'icmp' alone, which means every type"],
     ['icmp:*', mean("'icmp' takes no ports: write 'icmp' alone, which means every type", 'icmp')],
+    [`${A}:tpc:443`, PROTOCOLS],
+    ['SG-0123ABCD:443', PROTOCOLS],
+    ['sg-bbbbbbbb:tcp:80', "this item names another group: write it under its own key 'sg.amazonaws.com/sg-bbbbbbbb'"],
+    ['sg-bbbb:tcp:80', 'this item names another group: write it under its own key'],
     ['47:443', "'47' takes no ports: write '47' alone, which opens all of them"],
-    ['all:443', "'all' takes no ports: write 'all' alone, which opens all of them"]
+    ['all:443', "for port 443 write 'tcp:443' or 'udp:443': 'all' takes no ports, and alone opens all of them"],
+    ['ALL:1-9', "for ports 1-9 write 'tcp:1-9' or 'udp:1-9': 'all' takes no ports, and alone opens all of them"],
+    ['all:*', mean("'all' takes no ports: write 'all' alone, which opens all of them", 'all')],
+    ['all:0', "'all' takes no ports: write 'all' alone, which opens all of them"]
   ]
   for (const [value, sentence] of cases) {
     t.same(messages(value), [sentence], value)
@@ -207,8 +215,12 @@ t.test('the spellings of 2018 are read, with a warning', async (t) => {
     "item must begin with its group, such as 'sg-0123abcd:tcp:80'".replace('80', '443')
   ])
   t.same(messages('sg-1A2B3C4D:tcp:80', 'sg.amazonaws.com'), [`${ID}; did you mean 'sg-1a2b3c4d'?`])
-  t.same(messages(A, 'sg.amazonaws.com'), [PROTOCOLS])
-  t.same(messages(`${A}:tpc:80`, 'sg.amazonaws.com'), [`${PROTOCOLS}; did you mean 'tcp:80'?`])
+  const form = `item must be a group, a protocol and its ports, such as '${A}:tcp:443'`
+  t.same(messages(`${A},${A}:`, 'sg.amazonaws.com'), [form, form])
+  t.same(messages(`${A}:tpc:80`, 'sg.amazonaws.com'), [`${PROTOCOLS}; did you mean '${A}:tcp:80'?`])
+  t.same(messages(`${A}:${B}:tcp:80`, 'sg.amazonaws.com'), [
+    `this item names another group: write it under its own key 'sg.amazonaws.com/${B}'`
+  ])
   t.same(messages('', 'sg.amazonaws.com'), [
     "value must not be empty: write a rule such as 'sg-0123abcd:tcp:443', or remove the annotation"
   ])
@@ -359,10 +371,10 @@ t.test('property: never throws; a violation names its key; order does not matter
 
 t.test('property: what is suggested is legal', async (t) => {
   fc.assert(
-    fc.property(nasty, (value) => {
-      for (const { message, key: at } of parseAnnotations({ [key(A)]: value }).violations) {
+    fc.property(nasty, fc.constantFrom(key(A), 'sg.amazonaws.com'), (value, at) => {
+      for (const { message } of parseAnnotations({ [at]: value }).violations) {
         const suggestion = /did you mean '(.*)'\?$/.exec(message)?.[1]
-        if (suggestion === undefined) continue
+        if (suggestion === undefined || isSecurityGroupId(suggestion)) continue
         if (parseAnnotations({ [at]: suggestion }).violations.length > 0) return false
       }
       return true
@@ -372,10 +384,59 @@ t.test('property: what is suggested is legal', async (t) => {
   t.pass('held')
 })
 
-t.test('work grows with the input, not faster', async (t) => {
-  const groups = Object.fromEntries(
-    Array.from({ length: 20_000 }, (_, index) => [`sg.amazonaws.com/x${index}`, 'tpc:1,'.repeat(600)])
+const manyGroups = (count: number, value: string): Record<string, string> =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [key(`sg-${String(index).padStart(8, '0')}`), value]))
+
+t.test('past a limit only the limit is told, and what is past it is not read', async (t) => {
+  const items = `a group must have at most 60 items on one pod, and '${A}' has 682`
+  t.same(messages('tpc:1,'.repeat(682).slice(0, -1)), [items])
+  t.same(messages('tpc:1,'.repeat(682)), [
+    'item 683 is empty: write one item between commas, and none after the last',
+    items
+  ])
+  t.same(messages(','.repeat(4000)), ['4001 items are empty: write one item between commas, and none after the last'])
+  t.same(wrong(manyGroups(60, 'tpc,'.repeat(1000))), [
+    'metadata.annotations: Invalid value: "60 security groups": a pod must name at most 16 security groups, and this one names 60'
+  ])
+  const keys = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [key(`x${index}`), '']))
+  t.equal(wrong(keys(MAX_KEYS)).length, MAX_KEYS)
+  t.same(wrong(keys(20_000)), [
+    'metadata.annotations: Invalid value: "20000 annotations": a pod must have at most 100 annotations of \'sg.amazonaws.com/\', and this one has 20000, of which none was read'
+  ])
+  t.same(parseAnnotations({ ...keys(MAX_KEYS), [key(A)]: 'tcp:1' }).requests, [])
+  t.same(wrong({ 'sg.amazonaws.com': 'tcp:1,'.repeat(61).slice(0, -1) }).length, 61, 'no group, no limit of a group')
+})
+
+t.test('blanks inside an item are kept, however many', async (t) => {
+  t.same(messages(`x${' '.repeat(4050)}x`), [PROTOCOLS])
+  t.same(printed(`${' \t'.repeat(1000)}tcp:1${'\t '.repeat(1000)}`), [`${A} tcp:1`])
+})
+
+t.test('property: the number of violations is bounded, whatever is written', async (t) => {
+  const text = fc.constantFrom('tpc,', 'tcp:0,', ',', 'a,', `${A}:x,`, `${A},`, 'sg-1,')
+  const value = fc.tuple(text, fc.integer({ min: 0, max: 1000 })).map(([item, count]) => item.repeat(count))
+  const pod = fc.tuple(fc.integer({ min: 0, max: 300 }), value, value)
+  const most = MAX_GROUPS * (2 * MAX_ITEMS + 1) + 2 * 2048 + MAX_KEYS
+  fc.assert(
+    fc.property(pod, ([count, value, old]) => {
+      const annotations = { ...manyGroups(count, value), 'sg.amazonaws.com': old, 'sg.amazonaws.com/ingress': old }
+      return parseAnnotations(annotations).violations.length <= most
+    }),
+    { numRuns: 200 }
   )
-  t.equal(parseAnnotations(groups).violations.length, 20_000, 'one for each unknown key, none for its value')
-  t.equal(messages('tpc:1,'.repeat(682)).length, 683 + 1)
+  t.pass('held')
+})
+
+t.test('only some keys judged: the others count towards the limits and grant nothing', async (t) => {
+  const only = new Set([key(A)])
+  const both = { [key(A)]: 'tcp:1', [key(B)]: 'tpc:1', 'sg.amazonaws.com': `${B}:udp:1` }
+  const { requests, violations, warnings } = parseAnnotations(both, only)
+  t.same([requests.map(({ groupId }) => groupId), violations, warnings], [[A], [], []])
+  const split = { [key(A)]: ports(MAX_ITEMS), 'sg.amazonaws.com': `${A}:udp:1` }
+  t.same(
+    parseAnnotations(split, only).violations.map(({ key }) => key),
+    [key(A)]
+  )
+  t.equal(parseAnnotations({ ...manyGroups(16, 'tcp:1'), [key(A)]: 'tcp:1' }, only).violations[0]?.key, WHOLE_POD)
 })

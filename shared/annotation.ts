@@ -1,21 +1,26 @@
 /** The whole grammar of kube-sg's annotations: what a pod asks, or everything that is wrong with how it asks. Pure. */
 import { PREFIX } from './names.ts'
 import { isSecurityGroupId } from './rules.ts'
-import type { RuleRequest, SecurityGroupId } from './rules.ts'
-import { annotationField } from './violation.ts'
+import type { RuleRequest } from './rules.ts'
 import type { Violation } from './violation.ts'
-import { mergeItems, parseItem, printItem } from './annotationItem.ts'
-import type { Item } from './annotationItem.ts'
-import { badGroupId, ours, readKey } from './annotationKey.ts'
+import { mergeItems, printItem } from './annotationItem.ts'
+import { ours, readKey } from './annotationKey.ts'
 import type { Annotations } from './annotationKey.ts'
+import { MAX_ITEMS, readAnnotation, violation } from './annotationReading.ts'
+import type { Reading } from './annotationReading.ts'
 
 export { changedKeys, isOurs, ours } from './annotationKey.ts'
 export type { Annotations } from './annotationKey.ts'
+export { MAX_ITEMS, MAX_VALUE_BYTES } from './annotationReading.ts'
 
-/** The limits, the same in webhook, worker and policies. */
+/** With {@link MAX_ITEMS} and {@link MAX_VALUE_BYTES} the limits, the same in webhook, worker and policies. */
 export const MAX_GROUPS = 16
-export const MAX_ITEMS = 60
-export const MAX_VALUE_BYTES = 4096
+
+/**
+ * Far more than a legal pod can have. Of more than these none is read: mutation sees pods before the API server limits
+ * their annotations to 256 KiB, and whoever sends megabytes of them must not keep others waiting.
+ */
+export const MAX_KEYS = 100
 
 /** {@link Violation.key} of what no single annotation is to blame for. */
 export const WHOLE_POD = 'metadata.annotations'
@@ -29,34 +34,28 @@ export interface Declaration {
   readonly warnings: readonly string[]
 }
 
-/** One annotation, read. */
-interface Reading {
-  readonly key: string
-  readonly items: readonly { readonly groupId: SecurityGroupId; readonly item: Item }[]
-  /** How many items were written for each group, faulty ones included. */
-  readonly counts: ReadonlyMap<string, number>
-  readonly readinessGate: boolean
-  readonly violations: Violation[]
-  readonly warnings: readonly string[]
-}
-
 /**
- * Reads every annotation of ours and ignores all others. Never throws, takes time linear in its input, and does not
- * depend on the order of the keys.
+ * Reads every annotation of ours and ignores all others. Never throws, takes time linear in its input, finds a bounded
+ * number of violations however much is written, and does not depend on the order of the keys.
+ * @param only judge and grant only these keys, while the others still count towards the limits; all when absent
  */
-export function parseAnnotations(annotations: Annotations | undefined): Declaration {
-  const readings = Object.entries(ours(annotations))
+export function parseAnnotations(annotations: Annotations | undefined, only?: ReadonlySet<string>): Declaration {
+  const entries = Object.entries(ours(annotations))
+  if (entries.length > MAX_KEYS) return nothingBut(tooManyKeys(entries.length))
+  const groupKeys = entries.filter(([key]) => readKey(key).kind === 'group').length
+  const readings = entries
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => readAnnotation(key, value))
+    .map(([key, value]) => readAnnotation(key, value, groupKeys <= MAX_GROUPS))
   limitItems(readings)
-  const faultless = readings.filter(({ violations }) => violations.length === 0)
+  const judged = readings.filter(({ key }) => only?.has(key) ?? true)
+  const faultless = judged.filter(({ violations }) => violations.length === 0)
   const tooMany = limitGroups(readings)
   const { requests, warnings } = mergeRequests(faultless)
   return {
     requests: tooMany === undefined ? requests : [],
     settings: { readinessGate: faultless.some(({ readinessGate }) => readinessGate) },
-    violations: [...readings.flatMap(({ violations }) => violations), ...(tooMany === undefined ? [] : [tooMany])],
-    warnings: [...readings.flatMap((reading) => reading.warnings), ...warnings]
+    violations: [...judged.flatMap(({ violations }) => violations), ...(tooMany === undefined ? [] : [tooMany])],
+    warnings: [...judged.flatMap((reading) => reading.warnings), ...warnings]
   }
 }
 
@@ -66,65 +65,6 @@ export function printAnnotations(requests: readonly RuleRequest[]): Record<strin
   return Object.fromEntries(
     [...groups].map(([groupId, items]) => [`${PREFIX}${groupId}`, mergeItems(items).map(printItem).join(',')])
   )
-}
-
-function readAnnotation(key: string, value: string): Reading {
-  const what = readKey(key)
-  if (what.kind === 'unknown') return faulty(key, key, what.problem)
-  if (what.kind === 'setting') return readSetting(key, value)
-  const example = what.kind === 'group' ? 'tcp:443' : 'sg-0123abcd:tcp:443'
-  if (/^\s*$/.test(value))
-    return faulty(key, value, `value must not be empty: write a rule such as '${example}', or remove the annotation`)
-  if (utf8Bytes(value) > MAX_VALUE_BYTES)
-    return faulty(key, value, `value must be at most ${MAX_VALUE_BYTES} bytes long, and has ${utf8Bytes(value)}`)
-  return what.kind === 'group' ? readItems(key, value, what.groupId) : readItems(key, value)
-}
-
-function readSetting(key: string, value: string): Reading {
-  if (value === 'true' || value === 'false') return { ...blank(key), readinessGate: value === 'true' }
-  const meant = ['true', 'false'].find((word) => word === value.trim().toLowerCase())
-  const problem = "value must be 'true' or 'false'"
-  return faulty(key, value, meant === undefined ? problem : `${problem}; did you mean '${meant}'?`)
-}
-
-/** @param groupId the group of all items; without it each item names its own, as the kube-sg of 2018 had it */
-function readItems(key: string, value: string, groupId?: SecurityGroupId): Reading {
-  const items: { groupId: SecurityGroupId; item: Item }[] = []
-  const counts = new Map<string, number>()
-  const violations: Violation[] = []
-  const warnings: string[] = []
-  const fail = (wrong: string, message: string) => violations.push(violation(key, wrong, message))
-  const texts = value.split(',').map((text) => text.replace(/^[ \t]+|[ \t]+$/g, ''))
-  for (const [index, text] of texts.entries()) {
-    if (text === '') {
-      fail(value, `item ${index + 1} is empty: write one item between commas, and none after the last`)
-      continue
-    }
-    const [id, rest] = groupId === undefined ? splitLegacy(text) : [groupId, text]
-    counts.set(id, (counts.get(id) ?? 0) + 1)
-    if (!isSecurityGroupId(id)) {
-      fail(text, /^sg/i.test(id) ? badGroupId(id) : "item must begin with its group, such as 'sg-0123abcd:tcp:443'")
-      continue
-    }
-    const result = parseItem(rest)
-    if (result.item === undefined) fail(text, result.problem)
-    else items.push({ groupId: id, item: result.item })
-    if (result.item !== undefined && result.warning !== undefined)
-      warnings.push(`${annotationField(key)}: ${result.warning}`)
-  }
-  if (groupId === undefined) warnings.unshift(oldSpelling(key, items))
-  return { key, items, counts, readinessGate: false, violations, warnings }
-}
-
-function splitLegacy(text: string): [string, string] {
-  const colon = text.indexOf(':')
-  return colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)]
-}
-
-function oldSpelling(key: string, items: Reading['items']): string {
-  const first = items[0]
-  const example = first === undefined ? 'sg-0123abcd: tcp:443' : `${first.groupId}: ${printItem(first.item)}`
-  return `${annotationField(key)}: old spelling; write a key for each group, such as '${PREFIX}${example}'`
 }
 
 /** Adds a violation to every annotation that has a part in a group with too many items. */
@@ -172,27 +112,16 @@ function mergeRequests(readings: readonly Reading[]): Pick<Declaration, 'request
   return { requests, warnings }
 }
 
-const blank = (key: string): Reading => ({
-  key,
-  items: [],
-  counts: new Map(),
-  readinessGate: false,
-  violations: [],
+const cut = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}...` : text)
+
+const nothingBut = (violation: Violation): Declaration => ({
+  requests: [],
+  settings: { readinessGate: false },
+  violations: [violation],
   warnings: []
 })
 
-const faulty = (key: string, value: string, message: string): Reading => ({
-  ...blank(key),
-  violations: [violation(key, value, message)]
-})
-
-const violation = (key: string, value: string, message: string): Violation => ({
-  key,
-  field: annotationField(key),
-  value,
-  message
-})
-
-const cut = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}...` : text)
-
-const utf8Bytes = (text: string): number => new TextEncoder().encode(text).length
+function tooManyKeys(count: number): Violation {
+  const message = `a pod must have at most ${MAX_KEYS} annotations of '${PREFIX}', and this one has ${count}, of which none was read`
+  return { key: WHOLE_POD, field: WHOLE_POD, value: `${count} annotations`, message }
+}

@@ -1,6 +1,7 @@
 /** One item of an annotation's value: `protocol[:ports]`. Pure. */
-import { canonicalProtocol, hasPorts } from './rules.ts'
-import type { Protocol } from './rules.ts'
+import { PREFIX } from './names.ts'
+import { canonicalProtocol, hasPorts, isSecurityGroupId } from './rules.ts'
+import type { Protocol, SecurityGroupId } from './rules.ts'
 import { nearest } from './annotationSuggestion.ts'
 
 /** What one item asks, in some group. */
@@ -28,12 +29,27 @@ const EVERYTHING: Readonly<Record<string, string>> = { icmp: 'means every type',
 /** Protocol numbers that are far better known as ports: whoever writes one alone has probably forgotten `tcp:`. */
 const BETTER_KNOWN_AS_PORTS = new Set(['20', '21', '22', '23', '25', '53', '80', '88', '110', '111', '123', '143'])
 
-/** @param text one item without the blanks around it */
-export function parseItem(text: string): ItemResult {
+/**
+ * @param text one item without the blanks around it, and without its group
+ * @param groupId the group that it is for
+ * @param named whether the group was written before the item, so that a suggestion must say it too
+ */
+export function parseItem(text: string, groupId: SecurityGroupId, named = false): ItemResult {
+  if (named && text === '')
+    return { problem: `item must be a group, a protocol and its ports, such as '${groupId}:tcp:443'` }
   const result = read(text)
   if (result.problem === undefined) return result
+  const [, other] = /^(sg-[0-9a-z]+):/i.exec(text) ?? []
+  if (other !== undefined && other.toLowerCase() !== groupId) return { problem: namesAnother(other) }
   const suggestion = suggest(text)
-  return suggestion === undefined ? result : { problem: `${result.problem}; did you mean '${suggestion}'?` }
+  if (suggestion === undefined) return result
+  return { problem: `${result.problem}; did you mean '${named ? `${groupId}:` : ''}${suggestion}'?` }
+}
+
+/** Never a suggestion without it: that would open the wrong group. */
+function namesAnother(id: string): string {
+  const where = isSecurityGroupId(id) ? `its own key '${PREFIX}${id}'` : 'its own key'
+  return `this item names another group: write it under ${where}`
 }
 
 /** The canonical text of an item; {@link parseItem} reads it back. */
@@ -71,10 +87,7 @@ function read(text: string): Read & { readonly problem?: string } {
   if (!NAMED.includes(name) && !(NUMBER.test(name) && Number(name) <= 255)) return { problem: LEGAL_PROTOCOLS }
   const protocol = canonicalProtocol(name)
   if (!hasPorts(protocol)) {
-    if (ports !== undefined)
-      return {
-        problem: `'${name}' takes no ports: write '${protocol}' alone, which ${EVERYTHING[protocol] ?? 'opens all of them'}`
-      }
+    if (ports !== undefined) return { problem: portless(name, protocol, ports) }
     const item = { protocol, fromPort: -1, toPort: -1 }
     if (!BETTER_KNOWN_AS_PORTS.has(name)) return { item }
     return { item, warning: `'${name}' is protocol number ${name} and opens no port; for the port write 'tcp:${name}'` }
@@ -87,6 +100,14 @@ function read(text: string): Read & { readonly problem?: string } {
   if (!(fromPort <= LAST_PORT && toPort <= LAST_PORT)) return { problem: LEGAL_PORTS }
   if (fromPort > toPort) return { problem: 'first port must be less than or equal to last port' }
   return { item: { protocol, fromPort, toPort } }
+}
+
+/** Whoever writes ports after `all` means the ports far more than all protocols: they come first. */
+function portless(name: string, protocol: Protocol, ports: string): string {
+  const problem = `'${name}' takes no ports: write '${protocol}' alone, which ${EVERYTHING[protocol] ?? 'opens all of them'}`
+  if (protocol !== 'all' || ports === '*' || read(`tcp:${ports}`).problem !== undefined) return problem
+  const what = ports.includes('-') ? 'ports' : 'port'
+  return `for ${what} ${ports} write 'tcp:${ports}' or 'udp:${ports}': '${name}' takes no ports, and alone opens all of them`
 }
 
 /** What was probably meant: only ever text that the grammar takes, and never wider than what was written. */
