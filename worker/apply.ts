@@ -31,8 +31,13 @@ export async function authorizeClaims(
   claims: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>
 ): Promise<void> {
-  for (let start = 0; start < claims.length; start += MAX_RULES_PER_CALL) {
-    await authorizeBatch(deps, groupId, claims.slice(start, start + MAX_RULES_PER_CALL), failed)
+  // What a lost reply may have made goes into calls of its own: a duplicate there must not keep the others out.
+  const { unseen } = deps.book.view(groupId)
+  const isPossible = ({ rule }: Claim): boolean => unseen.has(ruleKey(rule))
+  for (const part of [claims.filter((claim) => !isPossible(claim)), claims.filter(isPossible)]) {
+    for (let start = 0; start < part.length; start += MAX_RULES_PER_CALL) {
+      await authorizeBatch(deps, groupId, part.slice(start, start + MAX_RULES_PER_CALL), failed)
+    }
   }
 }
 
@@ -124,10 +129,12 @@ async function narrow(
   let left = claims
   if (failure.kind === 'duplicate') {
     book.takeRules(await ec2.readRules([groupId]))
-    const { owned, foreign } = book.view(groupId)
+    const { owned, foreign, unseen } = book.view(groupId)
     const there = new Set([...owned, ...foreign].map(ruleKey))
     left = claims.filter(({ rule }) => !there.has(ruleKey(rule)))
     if (left.length < claims.length) return authorizeBatch(deps, groupId, left, failed)
+    // Made by a call whose reply was lost, and not shown yet: a later read will, and trying each alone would cost a call a rule.
+    if (claims.some(({ rule }) => unseen.get(ruleKey(rule)) === 'possible')) throw failure
   }
   const middle = Math.ceil(left.length / 2)
   await authorizeBatch(deps, groupId, left.slice(0, middle), failed)
@@ -168,14 +175,34 @@ async function revokeBatch(deps: ApplyDeps, groupId: SecurityGroupId, rules: rea
     noteRevoked()
     logger.info({ securityGroupID: groupId, count: rules.length, rules: listRules(rules) }, 'revoked')
   } catch (error) {
-    if (!(error instanceof Ec2Failure) || error.kind !== 'ruleNotFound') throw error
-    if (rules.length > 1) {
-      const middle = Math.ceil(rules.length / 2)
-      await revokeBatch(deps, groupId, rules.slice(0, middle))
-      await revokeBatch(deps, groupId, rules.slice(middle))
-    } else if (isRecent(book.record(groupId).observation, only.id, now(), readLag)) throw error
-    else noteRevoked()
+    if (!(error instanceof Ec2Failure)) throw error
+    if (HANDLING[error.kind].maybeApplied) book.loseRevoke(groupId, now())
+    if (error.kind !== 'ruleNotFound') throw error
+    if (rules.length === 1) {
+      if (isRecent(book.record(groupId).observation, only.id, now(), readLag)) throw error
+      return noteRevoked()
+    }
+    await revokeWhatIsLeft(deps, groupId, rules, error)
   }
+}
+
+/** Some of the rules have gone already, and EC2 kept all others. */
+async function revokeWhatIsLeft(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  rules: readonly ObservedRule[],
+  failure: Ec2Failure
+): Promise<void> {
+  const { book, ec2, now, readLag } = deps
+  book.takeRules(await ec2.readRules([groupId]))
+  const there = new Set(book.view(groupId).owned.map(({ id }) => id))
+  const left = rules.filter(({ id }) => there.has(id))
+  if (left.length < rules.length) return revokeBatch(deps, groupId, left)
+  // Revoked by a call whose reply was lost, and still shown: a later read will tell, and trying each alone would cost a call a rule.
+  if (book.record(groupId).revokeLostAt + readLag > now()) throw failure
+  const middle = Math.ceil(rules.length / 2)
+  await revokeBatch(deps, groupId, rules.slice(0, middle))
+  await revokeBatch(deps, groupId, rules.slice(middle))
 }
 
 /** For the log: enough to find a pod's rule, never a thousand. */

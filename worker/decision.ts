@@ -1,15 +1,15 @@
 /** What should be in one group and what to do about it, from what is known at this moment. No I/O. */
 import { ruleKey } from '../shared/rules.ts'
-import type { Family, SecurityGroupId } from '../shared/rules.ts'
-import { desire } from './desired.ts'
-import type { Desired, Surroundings } from './desired.ts'
+import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
+import { desire, rulesOf } from './desired.ts'
+import type { Claim, Desired, Surroundings } from './desired.ts'
 import { podDescribed } from './description.ts'
 import type { GroupBook } from './groupBook.ts'
 import { addressOf } from './orphans.ts'
 import type { PermissionLedger } from './permissionLedger.ts'
 import { planChanges } from './plan.ts'
 import type { Plan } from './plan.ts'
-import type { PodCache } from './podCache.ts'
+import type { FormerClaim, PodCache } from './podCache.ts'
 import type { ObservedRule } from './securityGroups.ts'
 import { leaveOf } from './standing.ts'
 
@@ -50,11 +50,15 @@ export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained =
     podCidrs: deps.podCidrs,
     nodeAddresses: deps.nodeAddresses()
   }
-  const desired = desire(groupId, cache.viewsOf(groupId), around)
+  const wanted = desire(groupId, cache.viewsOf(groupId), around)
+  const desired = { ...wanted, claims: withoutHeirs(wanted.claims, cache.formerClaims(groupId)) }
   return { desired, plan: planChanges(desired.claims, book.view(groupId), explained, quotaOf(deps, groupId)) }
 }
 
-/** A rule is explained when we saw its claim end, or when the pod that its description names is before us and does not claim it. */
+/**
+ * A rule is explained when we saw its claim end, or when the pod that its description names, or the one that holds its address, is before
+ * us and does not claim it.
+ */
 function explainedBy({ cache, clusterId }: DecisionDeps, groupId: SecurityGroupId): (rule: ObservedRule) => boolean {
   const former = cache.formerClaims(groupId)
   return (rule) => {
@@ -62,8 +66,37 @@ function explainedBy({ cache, clusterId }: DecisionDeps, groupId: SecurityGroupI
     const named = podDescribed(clusterId, rule.description)
     const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
     const address = addressOf(rule)
-    return (
-      view !== undefined && address !== undefined && view.addresses.includes(address) && !cache.isVanished(view.pod.uid)
+    const holder = address === undefined ? undefined : cache.view(cache.holder(address) ?? '')
+    return [view, holder].some(
+      (near) =>
+        near !== undefined &&
+        address !== undefined &&
+        near.addresses.includes(address) &&
+        !cache.isVanished(near.pod.uid)
     )
   }
+}
+
+/**
+ * Who may not be granted a rule does not inherit it either, from whoever had its address before. Who held it already keeps it until the
+ * denial is confirmed: then no claim of another pod has ended.
+ */
+function withoutHeirs(
+  claims: ReadonlyMap<RuleKey, Claim>,
+  former: ReadonlyMap<RuleKey, FormerClaim>
+): ReadonlyMap<RuleKey, Claim> {
+  return new Map(
+    [...claims].filter(([key, { authorizable, pod }]) => {
+      const before = former.get(key)
+      return authorizable || before === undefined || before.pod.uid === pod.uid
+    })
+  )
+}
+
+/** Whether the living pod that holds the rule's address asks for it, though it is refused. */
+export function isStillAskedFor({ cache }: DecisionDeps, groupId: SecurityGroupId, rule: ObservedRule): boolean {
+  const address = addressOf(rule)
+  const holder = address === undefined ? undefined : cache.view(cache.holder(address) ?? '')
+  if (address === undefined || holder === undefined || cache.formerClaims(groupId).has(ruleKey(rule))) return false
+  return rulesOf(holder.pod.declaration.requests, groupId, [address]).some((asked) => ruleKey(asked) === ruleKey(rule))
 }

@@ -5,6 +5,9 @@ import { createHash } from 'node:crypto'
 const LONGEST = 255
 const OUTSIDE_CHARSET = /[^a-zA-Z0-9 ._\-:/()#,@[\]+=&;{}!$*]/g
 
+/** What Kubernetes allows as the name of a namespace or pod. */
+const DNS_NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/
+
 /**
  * `<cluster>/<namespace>/<pod>`, the text of the 2018 kube-sg. A longer one is cut and ends in a hash of the whole, so that two
  * pods of one long prefix differ.
@@ -20,6 +23,8 @@ export function describePod(clusterId: string, namespace: string, name: string):
 /** The pod that a description names in full; undefined when it was cut, or is not of this cluster. */
 export function podDescribed(clusterId: string, description: string): { namespace: string; name: string } | undefined {
   const [cluster, namespace, name, ...rest] = description.split('/')
-  if (cluster !== clusterId || !namespace || !name || rest.length > 0 || description.includes('#')) return undefined
+  if (cluster !== clusterId || namespace === undefined || name === undefined || rest.length > 0) return undefined
+  // Whoever may edit descriptions can write anything there.
+  if (!DNS_NAME.test(namespace) || !DNS_NAME.test(name)) return undefined
   return { namespace, name }
 }

@@ -23,6 +23,8 @@ export interface Claim {
 /** Why a pod gets nothing from this group. */
 export interface Refusal {
   readonly pod: ObservedPod
+  /** What is there already stays: the denial is not confirmed, or nobody could tell. */
+  readonly keeps: boolean
   readonly reason: string
   readonly message: string
 }
@@ -71,7 +73,7 @@ export function desire(groupId: SecurityGroupId, views: readonly PodView[], arou
     const { pod, end } = view
     if (end !== undefined) continue
     const judged = judge(groupId, view, around)
-    for (const { reason, message } of judged.refusals) refusals.push({ pod, reason, message })
+    for (const refusal of judged.refusals) refusals.push({ pod, ...refusal })
     for (const rule of judged.rules) {
       const key = ruleKey(rule)
       if (!claims.has(key)) claims.set(key, { rule, pod, authorizable: judged.authorizable })
@@ -83,21 +85,29 @@ export function desire(groupId: SecurityGroupId, views: readonly PodView[], arou
 interface Judged {
   readonly rules: readonly Rule[]
   readonly authorizable: boolean
-  readonly refusals: readonly { reason: string; message: string }[]
+  readonly refusals: readonly Omit<Refusal, 'pod'>[]
 }
 
 function judge(groupId: SecurityGroupId, view: PodView, around: Surroundings): Judged {
   const { pod } = view
   const whole = refusalOfPod(groupId, pod, around)
-  if (whole?.leave === 'refused') return { rules: [], authorizable: false, refusals: [whole] }
-  const refusals: { reason: string; message: string }[] = whole === undefined ? [] : [whole]
+  const refusals: Omit<Refusal, 'pod'>[] = []
+  if (whole !== undefined)
+    refusals.push({ reason: whole.reason, message: whole.message, keeps: whole.leave !== 'refused' })
+  if (whole?.leave === 'refused') return { rules: [], authorizable: false, refusals }
   const mine = view.addresses.filter((address) => {
     const refusal = refusalOfAddress(address, pod, around)
-    if (refusal !== undefined) refusals.push(refusal)
+    if (refusal !== undefined) refusals.push({ ...refusal, keeps: false })
     return refusal === undefined
   })
-  const authorizable = whole === undefined && pod.finalized
-  return { rules: rulesOf(pod.declaration.requests, groupId, mine), authorizable, refusals }
+  const rules = rulesOf(pod.declaration.requests, groupId, mine)
+  if (mine.length > 0 && rules.length === 0) refusals.push({ ...NO_RULE_FOR_FAMILY, keeps: false })
+  return { rules, authorizable: whole === undefined && pod.finalized, refusals }
+}
+
+const NO_RULE_FOR_FAMILY = {
+  reason: 'NoRuleForFamily',
+  message: "'icmp' is for IPv4 addresses and 'icmpv6' for IPv6 addresses, and the pod has none of that family"
 }
 
 /** Undefined when nothing stands against the pod's use of the group. */

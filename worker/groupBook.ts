@@ -20,6 +20,8 @@ export interface GroupRecord {
   readonly quota: Partial<Record<Family, number>>
   /** A call failed in a way that makes the last read doubtful. */
   readonly doubtful: boolean
+  /** When the reply to a revoke was lost last; -Infinity: never. */
+  readonly revokeLostAt: number
 }
 
 export interface GroupBook {
@@ -35,6 +37,7 @@ export interface GroupBook {
   write(groupId: SecurityGroupId, writes: readonly Write[]): void
   /** The next run reads the group before it decides. */
   doubt(groupId: SecurityGroupId): void
+  loseRevoke(groupId: SecurityGroupId, at: number): void
   learnQuota(groupId: SecurityGroupId, quota: Partial<Record<Family, number>>): void
   /** Groups in which a rule for this source is known, or possible. */
   groupsWithSource(cidr: string): ReadonlySet<SecurityGroupId>
@@ -44,7 +47,13 @@ export interface GroupBook {
   prune(inUse: ReadonlySet<SecurityGroupId>): void
 }
 
-const BLANK: GroupRecord = { observation: UNREAD, facts: undefined, quota: {}, doubtful: false }
+const BLANK: GroupRecord = {
+  observation: UNREAD,
+  facts: undefined,
+  quota: {},
+  doubtful: false,
+  revokeLostAt: -Infinity
+}
 const NONE: ReadonlySet<SecurityGroupId> = new Set()
 
 /** @param lag EC2_READ_LAG in milliseconds */
@@ -113,6 +122,7 @@ export function createGroupBook(lag: number): GroupBook {
       if (writes.length > 0) put(groupId, { observation: withWrites(record(groupId).observation, writes) })
     },
     doubt: (groupId) => put(groupId, { doubtful: true }),
+    loseRevoke: (groupId, at) => put(groupId, { revokeLostAt: at }),
     learnQuota: (groupId, quota) => put(groupId, { quota }),
     groupsWithSource: (cidr) => bySource.get(cidr) ?? NONE,
     groupsDescribing: (description) => byDescription.get(description) ?? NONE,

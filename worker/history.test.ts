@@ -238,7 +238,8 @@ async function comeToRest(world: World, start: () => void, look: () => void): Pr
   cluster.down = false
   ec2.faults = []
   ec2.readBehind = 0
-  start()
+  // A restart would hide what only a long-lived worker gets wrong.
+  if (!world.alive()) start()
   for (const pod of [...cluster.pods.values()])
     if (pod.deletionTimestamp !== undefined) take(world, { do: 'drained', pod: pod.name })
   // Longer than the pass over all pods takes to come round.

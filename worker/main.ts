@@ -50,7 +50,18 @@ async function run(
   metrics: WorkerMetrics,
   logger: Logger
 ): Promise<void> {
-  const now = (): number => Date.now()
+  // What has been opened so far, last first: a SIGTERM may come at any moment, also before the caches are in sync.
+  const closers: (() => Promise<void>)[] = [() => connection.close()]
+  let stopping = false
+  closeWithGrace({ delay: CLOSE_MS, logger: false }, async ({ signal, err }) => {
+    stopping = true
+    if (err !== undefined) logger.fatal({ err }, 'unexpected error; stopping')
+    else logger.info({ signal }, 'stopping')
+    for (const close of closers) await close()
+    logger.info('stopped')
+  })
+  const wallClock = (): number => Date.now()
+  const now = (): number => performance.now()
   const owner = `${settings.CLUSTER_ID}/${await clusterUid(connection, logger)}`
   // Assigned before anything can call it: writes happen only while we lead.
   let validUntil = (): number => -Infinity
@@ -72,7 +83,9 @@ async function run(
     reportingInstance: hostname(),
     logger
   })
-  const nodes = watchNodes({ connection, logger, now }, (name) => worker.cache.nodeBack(name))
+  const nodes = watchNodes({ connection, logger, now: wallClock }, () =>
+    worker.cache.reviewNodes(nodes.names(), wallClock())
+  )
   const worker = createWorker({
     settings,
     ec2: ec2SecurityGroups(ec2, { clusterId: settings.CLUSTER_ID, owner, now }),
@@ -83,6 +96,7 @@ async function run(
     record: (event) => events.record(event),
     metrics,
     logger,
+    wallClock,
     timers: {
       now,
       chance: Math.random,
@@ -92,8 +106,8 @@ async function run(
       }
     }
   })
-  const pods = watchPods({ connection, logger, now }, worker.cache)
-  let stopping = false
+  closers.unshift(() => Promise.resolve(ec2.close()))
+  const pods = watchPods({ connection, logger, now: wallClock }, worker.cache)
   let leading = false
   const silent = (what: string, lastContact: number): string | undefined =>
     performance.now() - lastContact > WATCH_SILENT ? `the watch of ${what} has been silent for too long` : undefined
@@ -109,9 +123,14 @@ async function run(
     registry: metrics.registry,
     logger
   })
+  closers.unshift(() => health.close())
+  closers.unshift(() => events.flush())
+  closers.unshift(() => pods.stop())
+  closers.unshift(() => nodes.reflection.stop())
   metrics.leading.set({ name: WORKER_LEASE }, 0)
   logger.info({ healthPort: health.port, owner, region: settings.AWS_REGION }, 'worker started')
-  await Promise.all([pods.synced, nodes.reflection.synced])
+  const synced = await Promise.all([pods.synced, nodes.reflection.synced])
+  if (synced.includes(false)) return
   logger.info({ pods: [...worker.cache.views()].length }, 'caches are in sync')
 
   const campaign = elect({
@@ -135,20 +154,8 @@ async function run(
     }
   })
   validUntil = () => campaign.validUntil()
-
-  closeWithGrace({ delay: CLOSE_MS, logger: false }, async ({ signal, err }) => {
-    stopping = true
-    if (err !== undefined) logger.fatal({ err }, 'unexpected error; stopping')
-    else logger.info({ signal }, 'stopping')
-    await worker.stop()
-    await campaign.stop()
-    await Promise.all([pods.stop(), nodes.reflection.stop()])
-    await events.flush()
-    await health.close()
-    ec2.close()
-    await connection.close()
-    logger.info('stopped')
-  })
+  closers.unshift(() => campaign.stop())
+  closers.unshift(() => worker.stop())
 }
 
 /** The uid of kube-system tells clusters apart that were given one id. Without it nothing may be owned, so it is waited for. */

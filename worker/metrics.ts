@@ -36,6 +36,7 @@ export function createMetrics(registry = new Registry(), withProcess = true) {
     held: gauge('kube_sg_pods_held', 'Ended pods that our finalizer still holds'),
     pods: gauge('kube_sg_pods', 'Pods that are watched'),
     ownedRules: gauge('kube_sg_owned_rules', 'Rules of ours in EC2, as known'),
+    brake: gauge('kube_sg_brake_engaged', '1 while too many rules of living pods would be withdrawn at once'),
     sweeps: counter('kube_sg_sweeps_total', 'Looks at everything', ['result']),
     apiRequests: counter('rest_client_requests_total', 'Requests to the API server', ['code', 'method']),
     leading: gauge('leader_election_master_status', '1 while this worker leads', ['name']),

@@ -24,6 +24,8 @@ export interface RunResult {
   /** What stopped the whole run, or its authorizations. */
   readonly failure: Ec2Failure | undefined
   readonly quota: number
+  /** Pods whose former rules the run tried to revoke. */
+  readonly former: ReadonlySet<string>
 }
 
 export const IN_EFFECT: Outcome = { inEffect: true, reason: 'RulesInEffect', message: '' }
@@ -41,8 +43,11 @@ export function outcomesOf(groupId: SecurityGroupId, result: RunResult): Map<str
   const outcomes = new Map<string, Outcome>()
   const present = new Set<RuleKey>([...result.view.owned, ...result.view.foreign].map(ruleKey))
   const places = placesOf(result.waiting)
-  for (const { pod, reason, message } of result.desired.refusals)
+  const firm = new Set<string>()
+  for (const { keeps, message, pod, reason } of result.desired.refusals) {
     outcomes.set(pod.uid, { inEffect: false, reason, message })
+    if (!keeps) firm.add(pod.uid)
+  }
   const granted = new Map<string, boolean>()
   for (const [key, { pod }] of result.desired.claims) {
     const there = present.has(key) || result.view.unseen.get(key) === 'proven'
@@ -53,7 +58,10 @@ export function outcomesOf(groupId: SecurityGroupId, result: RunResult): Map<str
     if (failed !== undefined && place === undefined) outcomes.set(pod.uid, failureOutcome(groupId, failed))
     else if (place !== undefined) outcomes.set(pod.uid, quotaOutcome(groupId, result.quota, place))
   }
-  for (const [uid, all] of granted) if (all) outcomes.set(uid, IN_EFFECT)
+  for (const [uid, all] of granted) if (all && !firm.has(uid)) outcomes.set(uid, IN_EFFECT)
+  if (result.failure !== undefined) {
+    for (const uid of result.former) if (!outcomes.has(uid)) outcomes.set(uid, failureOutcome(groupId, result.failure))
+  }
   return outcomes
 }
 
@@ -64,7 +72,10 @@ function placesOf(waiting: readonly Claim[]): Map<string, number> {
 }
 
 function quotaOutcome(groupId: SecurityGroupId, quota: number, place: number): Outcome {
-  const message = `security group '${groupId}' holds all of its ${String(quota)} rules; this pod is number ${String(place)} of those that wait: ${HANDLING.quota.advice}`
+  // Exact only at the front: else every place that frees would rewrite the condition of everybody who waits.
+  const far = [1000, 100, 10].find((step) => place > step)
+  const where = far === undefined ? `number ${String(place)}` : `beyond number ${String(far)}`
+  const message = `security group '${groupId}' holds all of its ${String(quota)} rules; this pod is ${where} of those that wait: ${HANDLING.quota.advice}`
   return { inEffect: false, reason: HANDLING.quota.reason, message }
 }
 
@@ -89,6 +100,10 @@ export function conditionOfLiving(
     .map((groupId) => outcomes?.get(groupId))
     .find((outcome) => outcome !== undefined && !outcome.inEffect)
   if (missing !== undefined) return bad(missing.reason, cut(missing.message))
+  // A readiness gate without anything to wait for must not hold the pod back for ever.
+  if (groups.length === 0 && declaration.settings.readinessGate) {
+    return { status: 'True', reason: 'NothingRequested', message: 'the pod asks for no security group' }
+  }
   if (groups.length === 0 || !groups.every((groupId) => outcomes?.get(groupId)?.inEffect)) return undefined
   return { status: 'True', reason: IN_EFFECT.reason, message: `every rule is in effect in ${groups.join(', ')}` }
 }

@@ -7,7 +7,7 @@ import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { rulesOf } from './desired.ts'
 import type { PodView } from './desired.ts'
 import { endOf, startedLater } from './pods.ts'
-import type { ObservedPod } from './pods.ts'
+import type { End, ObservedPod } from './pods.ts'
 
 /** A rule that a pod had reason to hold until it ended or changed its mind. */
 export interface FormerClaim {
@@ -31,7 +31,12 @@ export interface PodCache {
   /** The API server has said that no pod of this uid exists any more. */
   gone(uid: string, now: number): void
   nodeGone(name: string, now: number): void
-  nodeBack(name: string): void
+  /** @param shown the nodes that the watch shows: of them none is gone */
+  reviewNodes(shown: ReadonlySet<string>, now: number): void
+  /** Our finalizer is off an ended pod whose grace is over: when the watch shows it no more, it is gone. */
+  expectGone(uid: string): void
+  /** Changes with everything that is learned of the pod. */
+  revision(uid: string): number
   view(uid: string): PodView | undefined
   views(): Iterable<PodView>
   /** Pods that ask, or asked when they ended, for something in the group. */
@@ -61,6 +66,17 @@ function groupsOf(pod: ObservedPod): Set<SecurityGroupId> {
 function rememberAddresses(pod: ObservedPod, before: PodView | undefined): readonly string[] {
   const named = new Set(pod.addresses.map((address) => address.includes(':')))
   return [...pod.addresses, ...(before?.addresses ?? []).filter((address) => !named.has(address.includes(':')))]
+}
+
+/**
+ * The end, and since when. Never in the future: a grace period that was cut short, or a node's clock that is ahead, must not
+ * lengthen how long we hold the pod. The API server moves deletionTimestamp when grace becomes 0, so whoever saw it living knows better.
+ */
+function endSeen(pod: ObservedPod, before: PodView | undefined, nodeGone: boolean, now: number): End | undefined {
+  const end = endOf(pod, nodeGone, now)
+  if (end === undefined) return undefined
+  const sawItLive = end.reason === 'graceOver' && before !== undefined && before.end === undefined
+  return { ...end, at: sawItLive ? now : Math.min(end.at, now) }
 }
 
 /** What decides about rules, as one text, so that a heartbeat touches nothing. */
@@ -102,6 +118,9 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const byAddress = new Multimap<string, string>()
   const byNode = new Multimap<string, string>()
   const missing = new Set<string>()
+  const expected = new Set<string>()
+  const revisions = new Map<string, number>()
+  let revision = 0
   const goneNodes = new Set<string>()
   let remembering = false
   const former = new Map<SecurityGroupId, Map<RuleKey, FormerClaim>>()
@@ -129,7 +148,8 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   /** Claims of `before` that `after` no longer makes become former ones. An ended pod seen first may have claimed all it asks. */
   const rememberClaims = (before: PodView | undefined, after: PodView | undefined, now: number): void => {
     const old = before ?? (after?.end === undefined ? undefined : after)
-    if (!remembering || old === undefined || (before?.end !== undefined && after?.end !== undefined)) return
+    // What an ended pod had was remembered when it ended, and may have been settled and inherited since.
+    if (!remembering || old === undefined || before?.end !== undefined) return
     for (const groupId of groupsOf(old.pod)) {
       const kept = new Set(
         after === undefined || after.end !== undefined
@@ -167,19 +187,35 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     return touched
   }
 
+  /** Whoever merely remembers an address that a later-started pod reports no longer has it. */
+  const dropRemembered = (address: string, reporter: ObservedPod, now: number): void => {
+    for (const uid of [...byAddress.get(address)]) {
+      const view = views.get(uid)
+      if (view === undefined || uid === reporter.uid || view.pod.addresses.includes(address)) continue
+      if (startedLater(view.pod, reporter) !== reporter) continue
+      const without = { ...view, addresses: view.addresses.filter((other) => other !== address) }
+      unindex(view)
+      rememberClaims(view, without, now)
+      index(without)
+      listener.groupsTouched(groupsOf(view.pod))
+    }
+  }
+
   const put = (pod: ObservedPod, now: number): void => {
     const before = views.get(pod.uid)
     const namesake = byName.get(nameOf(pod))
     // A name is given out again only once its last holder is gone.
     if (namesake !== undefined && namesake !== pod.uid) gone(namesake, now)
     const nodeGone = pod.nodeName !== undefined && goneNodes.has(pod.nodeName)
-    const ended = endOf(pod, nodeGone, now)
+    const ended = endSeen(pod, before, nodeGone, now)
     const sticky = before?.end !== undefined && before.end.reason !== 'nodeGone' ? before.end : undefined
     const end = sticky ?? (ended !== undefined && before?.end?.reason === ended.reason ? before.end : ended)
     const after: PodView = { pod, addresses: rememberAddresses(pod, before), end }
     if (before !== undefined) unindex(before)
     rememberClaims(before, after, now)
     index(after)
+    for (const address of pod.addresses) dropRemembered(address, pod, now)
+    revisions.set(pod.uid, ++revision)
     if (before === undefined || signature(before) !== signature(after)) listener.groupsTouched(touchedBy(before, after))
     listener.podTouched(pod.uid)
   }
@@ -187,6 +223,8 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const gone = (uid: string, now: number): void => {
     const before = views.get(uid)
     missing.delete(uid)
+    expected.delete(uid)
+    revisions.delete(uid)
     if (before === undefined) return
     unindex(before)
     views.delete(uid)
@@ -195,8 +233,11 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     listener.podTouched(uid)
   }
 
-  const vanish = (uid: string): void => {
+  const vanish = (uid: string, now: number): void => {
+    // A standby asks nobody; when it leads, its first pass over all pods finds who merely lost the label.
+    if (!remembering || expected.has(uid)) return gone(uid, now)
     missing.add(uid)
+    revisions.set(uid, ++revision)
     listener.podTouched(uid)
   }
 
@@ -204,7 +245,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     replace(pods, now) {
       const seen = new Set(pods.map((pod) => pod.uid))
       for (const pod of pods) this.change(pod, now)
-      for (const uid of views.keys()) if (!seen.has(uid)) vanish(uid)
+      for (const uid of [...views.keys()]) if (!seen.has(uid)) vanish(uid, now)
     },
     change(pod, now) {
       missing.delete(pod.uid)
@@ -214,7 +255,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       // With grace 0 it has ended, whether it is gone or has merely lost its label.
       if (pod.deletionTimestamp !== undefined && pod.gracePeriodSeconds === 0 && !pod.heldByFinalizer)
         gone(pod.uid, now)
-      else vanish(pod.uid)
+      else vanish(pod.uid, now)
     },
     gone,
     nodeGone(name, now) {
@@ -224,9 +265,19 @@ export function createPodCache(listener: PodCacheListener): PodCache {
         if (view !== undefined && view.end === undefined) put(view.pod, now)
       }
     },
-    nodeBack(name) {
-      goneNodes.delete(name)
+    reviewNodes(shown, now) {
+      for (const name of [...goneNodes]) {
+        const uids = [...byNode.get(name)]
+        if (shown.has(name) || uids.length === 0) goneNodes.delete(name)
+        if (!shown.has(name)) continue
+        for (const uid of uids) {
+          const view = views.get(uid)
+          if (view !== undefined) put(view.pod, now)
+        }
+      }
     },
+    expectGone: (uid) => void expected.add(uid),
+    revision: (uid) => revisions.get(uid) ?? 0,
     view: (uid) => views.get(uid),
     views: () => views.values(),
     viewsOf: (groupId) => [...byGroup.get(groupId)].map((uid) => views.get(uid)).filter((view) => view !== undefined),

@@ -36,6 +36,8 @@ export function createProver({ cluster, clusterId, logger, now }: ProverOptions)
     const due = orphans.filter(({ id }) => !lookedAt.has(id))
     const proven = new Set<string>()
     for (const rule of due.slice(0, AT_ONCE)) {
+      // Before it is asked: one rule that can never be judged must not keep the others from their turn.
+      lookedAt.set(rule.id, now())
       const address = addressOf(rule)
       const named = podDescribed(clusterId, rule.description)
       const described = named === undefined ? undefined : await cluster.pod(named.namespace, named.name)
@@ -44,7 +46,6 @@ export function createProver({ cluster, clusterId, logger, now }: ProverOptions)
       const keys = { securityGroupID: groupId, ruleID: rule.id, cidr: rule.cidr, description: rule.description }
       if (orphan) logger.warn(keys, 'found an orphan: no living pod asks for this rule of ours')
       else logger.debug(keys, 'found a rule of ours that no pod we watch claims; it could not be proven an orphan')
-      lookedAt.set(rule.id, now())
       if (orphan) proven.add(rule.id)
     }
     const left = due.length > AT_ONCE ? SOON : orphans.length > proven.size ? LOOK_AGAIN : undefined

@@ -82,7 +82,9 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
     while (!stopped && running < concurrency) {
       const key = ready.shift()
       const slot = key === undefined ? undefined : slots.get(key)
-      if (key === undefined || slot === undefined) return
+      if (key === undefined) return
+      // One run a key at a time, whatever the clock did.
+      if (slot === undefined || slot.running || slot.due === undefined) continue
       void start(key, slot)
     }
   }

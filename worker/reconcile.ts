@@ -8,7 +8,8 @@ import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { authorizeClaims, revokeRules } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
-import { decide, quotaOf } from './decision.ts'
+import type { Brake } from './brake.ts'
+import { decide, isStillAskedFor, quotaOf } from './decision.ts'
 import type { DecisionDeps } from './decision.ts'
 import type { Claim, Desired } from './desired.ts'
 import { HANDLING } from './failures.ts'
@@ -19,8 +20,11 @@ import { Ec2Failure } from './securityGroups.ts'
 
 export interface ReconcileDeps extends ApplyDeps, DecisionDeps {
   readonly prove: Prover
+  readonly brake: Brake
   /** EC2_READ_LAG, milliseconds. */
   readonly readLag: number
+  /** How long a read of a whole group is believed that no sweep renews, milliseconds. */
+  readonly trustFor: number
   /** What each pod has of the group now; `former` are the pods whose former rules this run tried to revoke. */
   readonly tell: (groupId: SecurityGroupId, outcomes: ReadonlyMap<string, Outcome>, former: ReadonlySet<string>) => void
 }
@@ -47,7 +51,9 @@ export function createReconciler(deps: ReconcileDeps): (groupId: SecurityGroupId
     if (refusals.some(({ kind }) => HANDLING[kind].observeAgain)) deps.book.doubt(groupId)
     // Whatever happened, the pods are told what is so now. Of a full group those that wait tell by themselves.
     const telling = refusals.find(({ kind }) => kind !== 'quota') ?? refusals[0]
-    const again = conclude(deps, groupId, failed, telling)
+    // That the lease is in doubt is nothing that a pod's owner could mend.
+    const told = telling?.kind === 'notLeading' ? undefined : telling
+    const again = conclude(deps, groupId, failed, told)
     const [failure] = telling === undefined ? failures : [telling]
     if (failure !== undefined) throw failure
     const delays = [again, orphansAgain].filter((delay) => delay !== undefined)
@@ -82,7 +88,11 @@ function conclude(
   settleFormerClaims(deps, groupId, desired)
   const view = book.view(groupId)
   const quota = Math.min(...Object.values(quotaOf(deps, groupId)))
-  deps.tell(groupId, outcomesOf(groupId, { desired, view, waiting: plan.waiting, failed, failure, quota }), former)
+  deps.tell(
+    groupId,
+    outcomesOf(groupId, { desired, view, waiting: plan.waiting, failed, failure, quota, former }),
+    former
+  )
   const delays = [
     ...(desired.refusals.length > 0 || failed.size > 0 ? [REFUSED_AGAIN] : []),
     ...(view.unseen.size > 0 ? [deps.readLag] : [])
@@ -90,21 +100,20 @@ function conclude(
   return delays.length === 0 ? undefined : Math.min(...delays)
 }
 
+/** Reads what was never read, what is doubtful, and what no sweep has renewed: of a group that nobody claimed the sweep reads only our rules. */
 async function readWhatIsMissing(
-  { book, cache, ec2, now, readLag }: ReconcileDeps,
+  { book, cache, ec2, now, readLag, trustFor }: ReconcileDeps,
   groupId: SecurityGroupId
 ): Promise<void> {
   const { doubtful, facts, observation } = book.record(groupId)
   const claimed = cache.viewsOf(groupId).some(({ end }) => end === undefined)
-  const stale =
-    facts === undefined ||
-    (!(facts.exists && facts.optIn?.state === 'granted') && facts.readAt + REFUSED_AGAIN <= now())
-  if (claimed && stale) {
+  const trust = facts?.exists === true && facts.optIn?.state === 'granted' ? trustFor : REFUSED_AGAIN
+  if (claimed && (facts === undefined || facts.readAt + trust <= now())) {
     const readAt = now()
     book.takeGroups([groupId], await ec2.readGroups([groupId]), readAt)
   }
   const exists = book.record(groupId).facts?.exists !== false
-  const unread = claimed && exists && observation.foreignAt === -Infinity
+  const unread = claimed && exists && observation.foreignAt + trustFor <= now()
   const settled = observation.writes.some(
     ({ kind, at }) => (kind === 'maybeAuthorized' || kind === 'provenPresent') && at + readLag <= now()
   )
@@ -144,8 +153,26 @@ async function authorizeMissing(
   return failures
 }
 
-function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
-  return revokeRules(deps, groupId, decide(deps, groupId).plan.revoke)
+/** Revokes what ended or is no longer asked for; what living pods still ask for, only as far as the brake lets it. */
+async function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
+  const { book, brake, logger, now } = deps
+  const { revoke } = decide(deps, groupId).plan
+  const withdrawals = revoke.filter((rule) => isStillAskedFor(deps, groupId, rule))
+  const concerned = withdrawals.length > 0 || brake.engaged()
+  const owned = concerned ? book.groupsWithOwned().reduce((sum, id) => sum + book.view(id).owned.length, 0) : 0
+  const free = !concerned || brake.mayWithdraw(groupId, withdrawals.length, owned, now())
+  if (!free) {
+    const keys = { securityGroupID: groupId, withdrawals: withdrawals.length, owned }
+    logger.error(
+      keys,
+      'the brake holds: too many rules of living pods would be withdrawn at once; check POD_CIDRS, Roles, tags and Nodes'
+    )
+  }
+  await revokeRules(deps, groupId, free ? revoke : revoke.filter((rule) => !withdrawals.includes(rule)))
+  if (free && withdrawals.length > 0) {
+    brake.withdrawn(withdrawals.length, now())
+    brake.mayWithdraw(groupId, 0, owned, now())
+  }
 }
 
 /** Reads the group again and takes what it holds for all that it can hold, until the next sweep. */

@@ -95,3 +95,204 @@ t.test('a worker that may not read groups still revokes what ended', async (t) =
   t.same(held(world), [])
   t.equal(world.cluster.named('ending')?.finalized, false)
 })
+
+t.test('who may not be granted a rule does not inherit it from whoever had the address before', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await run(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.ec2.denied.add('RevokeSecurityGroupIngress')
+  world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  world.ec2.optedIn.clear()
+  await world.clock.advance(100_000)
+  t.same(held(world), ['10.64.0.1/32'], 'it could not be revoked, and nobody has seen yet that the opt-in is gone')
+  world.ec2.denied.clear()
+  await run(world, 'b', '10.64.0.1')
+  await world.clock.advance(5000)
+  t.same([held(world), reasonOf(world, 'b')], [[], 'SecurityGroupNotOptedIn'])
+})
+
+t.test('an opt-in that is withdrawn takes an inherited rule too', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await run(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.ec2.denied.add('RevokeSecurityGroupIngress')
+  world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await run(world, 'b', '10.64.0.1')
+  await world.clock.advance(10_000)
+  world.ec2.denied.clear()
+  t.same([held(world), reasonOf(world, 'b')], [['10.64.0.1/32'], 'RulesInEffect'])
+  world.cluster.edit('a', { deletionTimestamp: world.clock.now(), gracePeriodSeconds: 0 })
+  await world.clock.advance(10_000)
+  t.equal(world.cluster.named('a'), undefined, 'its first owner, whom the description names, is gone')
+  world.ec2.optedIn.clear()
+  await world.clock.advance(61_000)
+  t.same(held(world), ['10.64.0.1/32'], 'one denial is none')
+  await world.clock.advance(120_000)
+  t.same([held(world), reasonOf(world, 'b')], [[], 'SecurityGroupNotOptedIn'])
+})
+
+t.test('a pod stripped of both marks while it drains is noticed when it is gone', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await run(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.cluster.edit('a', { deletionTimestamp: world.clock.now() + 30_000, gracePeriodSeconds: 30 })
+  world.cluster.edit('a', { labelled: false, finalized: false, heldByFinalizer: false })
+  await world.clock.advance(10_000)
+  t.same(held(world), ['10.64.0.1/32'], 'it drains')
+  world.cluster.edit('a', { gracePeriodSeconds: 0, phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await world.clock.advance(15_000)
+  t.same(held(world), [])
+})
+
+t.test('a node that comes back brings its pods back', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await run(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.cluster.nodes.clear()
+  await world.clock.advance(70_000)
+  t.same(held(world), [], 'its node is gone')
+  world.cluster.nodes.add('node-0')
+  await world.clock.advance(130_000)
+  t.same([held(world), world.cluster.named('a')?.finalized], [['10.64.0.1/32'], true])
+})
+
+t.test('pods that cannot be listed: MAX_HOLD holds, and a worker that works goes on', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await run(world, 'a', '10.64.0.1')
+  await run(world, 'b', '10.64.0.2')
+  await world.clock.advance(1000)
+  world.cluster.overlooking = false
+  await world.clock.advance(900_000)
+  world.ec2.byHand((rules) => rules.get(GROUP)?.clear())
+  await world.clock.advance(61_000)
+  t.same(held(world), ['10.64.0.1/32', '10.64.0.2/32'], 'what was deleted by hand is restored')
+  world.restart()
+  world.cluster.edit('a', { phase: 'Failed', containersTerminatedAt: world.clock.now() })
+  await world.clock.advance(60_000)
+  t.equal(world.cluster.named('a')?.finalized, true)
+  t.match(world.cluster.named('a')?.condition?.message, 'cannot be listed')
+  await world.clock.advance(70_000)
+  t.equal(world.cluster.named('a')?.finalized, false)
+})
+
+t.test('MAX_HOLD is not counted from a deletion timestamp in the future', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await run(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.ec2.denied.add('RevokeSecurityGroupIngress')
+  world.cluster.edit('a', {
+    phase: 'Failed',
+    deletionTimestamp: world.clock.now() + 3_600_000,
+    gracePeriodSeconds: 3600
+  })
+  await world.clock.advance(130_000)
+  t.equal(world.cluster.named('a')?.finalized, false)
+})
+
+t.test('a condition that nobody lets us write does not keep a pod', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await run(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.cluster.wordless = true
+  world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await world.clock.advance(10_000)
+  t.same([held(world), world.cluster.named('a')?.finalized], [[], false])
+})
+
+t.test('a lost reply and lagging reads cost a few calls, not one for each rule', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await world.clock.advance(30_000)
+  world.ec2.readBehind = 9000
+  for (let index = 1; index <= 40; index++) world.cluster.create(`p-${String(index)}`, ASK)
+  await world.clock.advance(500)
+  world.ec2.faults = ['lostAfter']
+  for (let index = 1; index <= 40; index++) {
+    world.cluster.edit(`p-${String(index)}`, { addresses: [`10.64.1.${String(index)}`], phase: 'Running' })
+  }
+  world.ec2.calls.clear()
+  await world.clock.advance(25_000)
+  t.equal(held(world).length, 40)
+  t.equal(reasonOf(world, 'p-40'), 'RulesInEffect')
+  t.ok(
+    (world.ec2.calls.get('AuthorizeSecurityGroupIngress') ?? 0) <= 12,
+    `authorize: ${String(world.ec2.calls.get('AuthorizeSecurityGroupIngress'))}`
+  )
+  world.ec2.calls.clear()
+  world.ec2.faults = ['lostAfter']
+  for (let index = 1; index <= 40; index++)
+    world.cluster.edit(`p-${String(index)}`, { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await world.clock.advance(30_000)
+  t.same(held(world), [])
+  t.ok(
+    (world.ec2.calls.get('RevokeSecurityGroupIngress') ?? 0) <= 12,
+    `revoke: ${String(world.ec2.calls.get('RevokeSecurityGroupIngress'))}`
+  )
+})
+
+t.test('an address outside of the pod network is told, though another one is in effect', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  world.cluster.create('a', ASK)
+  await world.clock.advance(10)
+  world.cluster.edit('a', { addresses: ['10.64.0.1', 'fd00::1'], phase: 'Running' })
+  await world.clock.advance(5000)
+  t.same([held(world), reasonOf(world, 'a')], [['10.64.0.1/32'], 'AddressRefused'])
+})
+
+t.test('icmpv6 on a pod without an IPv6 address is told', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  world.cluster.create('a', { [`sg.amazonaws.com/${GROUP}`]: 'icmpv6' })
+  await world.clock.advance(10)
+  world.cluster.edit('a', { addresses: ['10.64.0.1'], phase: 'Running' })
+  await world.clock.advance(5000)
+  t.equal(reasonOf(world, 'a'), 'NoRuleForFamily')
+})
+
+t.test('a typo in POD_CIDRS cuts nobody: the brake holds, and the pods say what is wrong', async (t) => {
+  const world = createWorld([GROUP], { POD_CIDRS: '10.64.0.0/16' })
+  world.restart()
+  for (let index = 1; index <= 30; index++) await run(world, `p-${String(index)}`, `10.64.1.${String(index)}`)
+  await world.clock.advance(5000)
+  t.equal(held(world).length, 30)
+  world.restart({ POD_CIDRS: '10.46.0.0/16' })
+  await world.clock.advance(300_000)
+  t.same([held(world).length, reasonOf(world, 'p-1')], [30, 'AddressRefused'])
+  world.cluster.edit('p-1', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await world.clock.advance(5000)
+  t.equal(held(world).length, 29, 'what ended is revoked all the same')
+})
+
+t.test('a standby keeps no pod that is gone', async (t) => {
+  const world = createWorld([GROUP])
+  const standby = world.standby()
+  for (let index = 1; index <= 5; index++) {
+    await run(world, `p-${String(index)}`, '10.64.0.1')
+    world.cluster.edit(`p-${String(index)}`, {
+      deletionTimestamp: world.clock.now(),
+      gracePeriodSeconds: 0,
+      finalized: false,
+      heldByFinalizer: false
+    })
+    await world.clock.advance(100)
+  }
+  t.same([...standby.views()].length, 0)
+})
+
+t.test('a readiness gate without a group does not hold its pod back', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  world.cluster.create('a', { 'sg.amazonaws.com/readiness-gate': 'true' })
+  await world.clock.advance(10)
+  world.cluster.edit('a', { addresses: ['10.64.0.1'], phase: 'Running' })
+  await world.clock.advance(5000)
+  t.equal(world.cluster.named('a')?.condition?.status, 'True')
+})

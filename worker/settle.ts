@@ -60,21 +60,21 @@ const LOOK_AGAIN = 5000
 export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ againAfter?: number }> {
   const { cache, cluster, now } = deps
   return async (uid) => {
-    if (cache.isVanished(uid)) await lookAgain(deps, uid)
+    // Of a pod without our label the watch tells nothing.
+    if (cache.isVanished(uid) || cache.view(uid)?.pod.labelled === false) await lookAgain(deps, uid)
     const view = cache.view(uid)
     if (view === undefined) {
       deps.forget(uid)
       return {}
     }
-    if (view.end === undefined && view.pod.annotated) {
-      if (!view.pod.hostNetwork && !(view.pod.finalized && view.pod.labelled)) await putMarks(deps, view)
-      await say(deps, view, livingCondition(deps, view))
-      return {}
-    }
+    if (view.end === undefined && view.pod.annotated) return serveLiving(deps, view)
     if (!view.pod.finalized) return {}
     const verdict = mayRelease(view, releaseFacts(deps, view), now(), deps.maxHold)
     if (verdict.release) {
-      await sayReleased(deps, view, verdict)
+      await sayReleased(deps, view, verdict).catch((err: unknown) =>
+        // No word may stand in the way of a release.
+        deps.logger.warn({ err, ...podKeys(view.pod) }, 'condition could not be written')
+      )
       await cluster.release(view.pod, view.end === undefined)
       deps.onReleased(view, verdict.forced)
       return {}
@@ -83,13 +83,30 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
   }
 }
 
+/** Puts our marks back if they are missing, and says what the pod has. */
+async function serveLiving(deps: SettleDeps, view: PodView): Promise<{ againAfter?: number }> {
+  const { finalized, hostNetwork, labelled } = view.pod
+  let unmarked: Error | undefined
+  if (!hostNetwork && !(finalized && labelled)) {
+    await putMarks(deps, view).catch((error: unknown) => {
+      unmarked = error instanceof Error ? error : new Error(String(error))
+    })
+  }
+  await say(deps, view, livingCondition(deps, view))
+  if (unmarked !== undefined) throw unmarked
+  return labelled ? {} : { againAfter: LOOK_AGAIN }
+}
+
 /** The watch lost sight of the pod: only the API server knows whether it is gone or merely lost its label. */
 async function lookAgain({ cache, cluster, logger, now }: SettleDeps, uid: string): Promise<void> {
   const last = cache.view(uid)?.pod
   if (last === undefined) return
+  const revision = cache.revision(uid)
   const pod = await cluster.pod(last.namespace, last.name)
+  // The watch has told something since, which is newer than this answer.
+  if (cache.revision(uid) !== revision) return
   if (pod?.uid !== uid) return cache.gone(uid, now())
-  logger.warn({ ...podKeys(pod) }, 'pod lost the label by which it is watched')
+  if (cache.isVanished(uid)) logger.warn({ ...podKeys(pod) }, 'pod lost the label by which it is watched')
   cache.change(pod, now())
   const view = cache.view(uid)
   // Nothing of ours is on it and nothing should be, so nothing will ever tell of it again.
@@ -187,9 +204,9 @@ function releaseFacts({ book, cache, clusterId, findings, trusted }: SettleDeps,
     }
     unsettledClaims += [...cache.formerClaims(groupId).values()].filter((claim) => claim.pod.uid === pod.uid).length
   }
-  const holderOf = (address: string): PodView | undefined => {
-    const uid = cache.holder(address)
-    return uid === undefined ? undefined : cache.view(uid)
+  const holderOf = (address: string, groupId: SecurityGroupId): PodView | undefined => {
+    const uid = cache.holder(address) ?? ''
+    return findings(uid).outcomes?.get(groupId)?.inEffect === true ? cache.view(uid) : undefined
   }
   return { trusted: trusted(), rules, unsettledClaims, holderOf, attempted: findings(pod.uid).attempted }
 }

@@ -16,6 +16,8 @@ export interface SweepDeps {
   readonly cluster: Cluster
   readonly ec2: SecurityGroups
   readonly now: () => number
+  /** Milliseconds since 1970, for the cache of pods. */
+  readonly wallClock: () => number
   readonly logger: Logger
   /** Names of the Node objects that the watch shows. */
   readonly nodeNames: () => ReadonlySet<string>
@@ -53,25 +55,29 @@ function claimedGroups(cache: PodCache): SecurityGroupId[] {
 }
 
 /** Pods on a node that the watch does not show have ended, once the API server confirms that the Node object is gone. */
-export async function sweepNodes({ cache, cluster, logger, nodeNames, now }: SweepDeps): Promise<void> {
+export async function sweepNodes({ cache, cluster, logger, nodeNames, wallClock }: SweepDeps): Promise<void> {
   const known = nodeNames()
+  cache.reviewNodes(known, wallClock())
   const unknown = new Set<string>()
   for (const { end, pod } of cache.views()) {
     if (end === undefined && pod.nodeName !== undefined && !known.has(pod.nodeName)) unknown.add(pod.nodeName)
   }
   for (const name of unknown) {
-    if (await cluster.nodeExists(name)) continue
+    // The watch may have shown it while we asked.
+    if ((await cluster.nodeExists(name)) || nodeNames().has(name)) continue
     logger.warn({ node: name }, 'node object is gone: its pods no longer hold their addresses')
-    cache.nodeGone(name, now())
+    cache.nodeGone(name, wallClock())
   }
 }
 
 /** Finds pods with our annotations or finalizer but without the label by which we watch. */
-export async function sweepOverlooked({ cache, cluster, logger, now }: SweepDeps): Promise<void> {
+export async function sweepOverlooked({ cache, cluster, logger, wallClock }: SweepDeps): Promise<void> {
   for (const { namespace, name, uid } of await cluster.overlookedPods()) {
     const pod = await cluster.pod(namespace, name)
     if (pod?.uid !== uid || (!pod.annotated && !pod.finalized)) continue
+    // The watch knows it, or its successor, and better.
+    if (cache.named(namespace, name)?.pod.labelled === true) continue
     logger.warn(podKeys(pod), 'found a pod that our watch does not show')
-    cache.change(pod, now())
+    cache.change(pod, wallClock())
   }
 }

@@ -1,6 +1,8 @@
 /** When to sweep: at once, then at every interval, and sooner again after a failure. */
 import { backoff } from './backoff.ts'
 import { HANDLING } from './failures.ts'
+import { failureOutcome } from './outcomes.ts'
+import type { Outcome } from './outcomes.ts'
 import type { Timers } from './queue.ts'
 import { Ec2Failure } from './securityGroups.ts'
 import { enqueueEverything, sweepEc2, sweepNodes, sweepOverlooked } from './sweep.ts'
@@ -10,9 +12,12 @@ export interface SweeperDeps extends SweepDeps {
   readonly timers: Timers
   /** SWEEP_INTERVAL, milliseconds. */
   readonly interval: number
+  /** EC2_READ_LAG, milliseconds. */
+  readonly readLag: number
   /** All our rules have been read. Called before anything is put to the queues. */
   readonly onRead: () => void
-  readonly onUnreadable: (failure: Ec2Failure) => void
+  /** Nobody can be served, for this reason. */
+  readonly onUnreadable: (trouble: Outcome) => void
   readonly onDone: (result: 'success' | 'error') => void
 }
 
@@ -33,6 +38,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   let running: Promise<void> = Promise.resolve()
   let stopped = false
   let failures = 0
+  let first = true
   let overlookedAt = -Infinity
 
   /** @returns the delay until the next sweep */
@@ -43,24 +49,43 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       if (!(error instanceof Ec2Failure)) throw error
       failures += 1
       logger.error({ err: error, failures }, 'EC2 could not be read')
-      deps.onUnreadable(error)
+      deps.onUnreadable(failureOutcome(undefined, error))
       const { retryAfter, slowest } = HANDLING[error.kind]
       return Math.min(interval, backoff(failures, retryAfter, slowest, timers.chance()))
     }
     failures = 0
+    // What EC2 hid from the first read, because it was another's last write, it shows by the second.
+    const again = first ? Math.min(interval, deps.readLag) : interval
+    first = false
     deps.onRead()
     enqueueEverything(deps)
-    return interval
+    return again
+  }
+
+  /**
+   * Before the first revocation it must have succeeded: a living pod that lost its label while nobody watched may share a rule with one
+   * that ended. Later its failure keeps nothing else from being looked at.
+   */
+  const passOverPods = async (): Promise<void> => {
+    if (overlookedAt + OVERLOOKED_INTERVAL > now()) return
+    try {
+      await sweepOverlooked(deps)
+      overlookedAt = now()
+    } catch (error) {
+      if (overlookedAt > -Infinity) return logger.error({ err: error }, 'the pass over all pods failed')
+      deps.onUnreadable({
+        inEffect: false,
+        reason: 'PodsUnreadable',
+        message: 'the pods of the cluster cannot be listed yet'
+      })
+      throw error
+    }
   }
 
   const sweep = async (): Promise<void> => {
     let next = AFTER_FAILURE
     try {
-      // Before the first revocation: a living pod that lost its label while nobody watched may share a rule with one that ended.
-      if (overlookedAt + OVERLOOKED_INTERVAL <= now()) {
-        await sweepOverlooked(deps)
-        overlookedAt = now()
-      }
+      await passOverPods()
       next = await readEc2()
       await sweepNodes(deps)
       deps.onDone(failures === 0 ? 'success' : 'error')

@@ -5,10 +5,10 @@ import { backoff } from './backoff.ts'
 import type { Cluster } from './cluster.ts'
 import { podDescribed } from './description.ts'
 import { HANDLING } from './failures.ts'
+import { createBrake } from './brake.ts'
 import { createFindings } from './findings.ts'
 import { createGroupBook } from './groupBook.ts'
 import type { WorkerMetrics } from './metrics.ts'
-import { failureOutcome } from './outcomes.ts'
 import { createPermissionLedger } from './permissionLedger.ts'
 import type { PermissionOptions } from './permissionLedger.ts'
 import { createPodCache } from './podCache.ts'
@@ -35,7 +35,10 @@ export interface WorkerDeps {
   readonly record: (event: PodEvent) => void
   readonly metrics: WorkerMetrics
   readonly logger: Logger
+  /** By a monotonic clock: a step of the wall clock must not make old reads look new. */
   readonly timers: Timers
+  /** Milliseconds since 1970, as the pods' own timestamps. */
+  readonly wallClock: () => number
 }
 
 export interface Worker {
@@ -54,7 +57,7 @@ const GROUPS_AT_ONCE = 16
 const PODS_AT_ONCE = 16
 
 export function createWorker(deps: WorkerDeps): Worker {
-  const { cluster, ec2, logger, metrics, settings, timers } = deps
+  const { cluster, ec2, logger, metrics, settings, timers, wallClock } = deps
   const now = (): number => timers.now()
   let state: 'standby' | 'leading' | 'trusted' | 'stopped' = 'standby'
 
@@ -81,8 +84,10 @@ export function createWorker(deps: WorkerDeps): Worker {
     logger
   })
 
+  const brake = createBrake()
   const reconcile = createReconciler({
     book,
+    brake,
     cache,
     prove: createProver({ cluster, clusterId: settings.CLUSTER_ID, logger, now }),
     clusterId: settings.CLUSTER_ID,
@@ -95,7 +100,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       metrics.revoked.inc(rules.length)
       for (const rule of rules) {
         const former = cache.formerClaims(groupId).get(ruleKey(rule))
-        if (former !== undefined) metrics.revokeLag.observe(Math.max(0, now() - former.since) / 1000)
+        if (former !== undefined) metrics.revokeLag.observe(Math.max(0, wallClock() - former.since) / 1000)
         const named = podDescribed(settings.CLUSTER_ID, rule.description)
         const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
         if (view !== undefined) enqueuePod(view.pod.uid)
@@ -106,6 +111,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     podCidrs: settings.POD_CIDRS,
     readLag: settings.EC2_READ_LAG,
     rulesPerGroup: settings.RULES_PER_GROUP,
+    trustFor: 1.5 * settings.SWEEP_INTERVAL,
     tell(groupId, outcomes, former) {
       for (const uid of former) findings.markAttempted(uid)
       for (const uid of new Set([...findings.tell(groupId, outcomes), ...former])) enqueuePod(uid)
@@ -121,11 +127,12 @@ export function createWorker(deps: WorkerDeps): Worker {
     forget: (uid) => findings.forget(uid),
     logger,
     maxHold: settings.MAX_HOLD,
-    now,
+    now: wallClock,
     onReleased(view, forced) {
       metrics.released.inc({ forced: String(forced) })
       // Without our label no event will tell that it is gone.
-      if (!view.pod.labelled) cache.gone(view.pod.uid, now())
+      if (!view.pod.labelled) cache.gone(view.pod.uid, wallClock())
+      else if (view.pod.gracePeriodSeconds === 0) cache.expectGone(view.pod.uid)
     },
     record: deps.record,
     trusted: () => state === 'trusted'
@@ -163,15 +170,17 @@ export function createWorker(deps: WorkerDeps): Worker {
     logger,
     nodeNames: () => deps.nodes.names(),
     now,
+    wallClock,
     timers,
     interval: settings.SWEEP_INTERVAL,
+    readLag: settings.EC2_READ_LAG,
     onRead() {
       // From here on what is not known is not there.
       if (state === 'leading') state = 'trusted'
       findings.setTrouble(undefined)
     },
-    onUnreadable(failure) {
-      findings.setTrouble(failureOutcome(undefined, failure))
+    onUnreadable(trouble) {
+      findings.setTrouble(trouble)
       for (const { end, pod } of cache.views()) {
         if (end !== undefined) findings.markAttempted(pod.uid)
         enqueuePod(pod.uid)
@@ -186,6 +195,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   const report = (): void => {
     const views = [...cache.views()]
     metrics.pods.set(views.length)
+    metrics.brake.set(brake.engaged() ? 1 : 0)
     metrics.held.set(views.filter(({ end, pod }) => end !== undefined && pod.finalized).length)
     metrics.ownedRules.set(book.groupsWithOwned().reduce((sum, groupId) => sum + book.view(groupId).owned.length, 0))
     metrics.queueWaiting.set({ name: 'groups' }, groupQueue.waiting)
@@ -197,7 +207,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     lead() {
       if (state !== 'standby') return
       state = 'leading'
-      cache.beginRemembering(now())
+      cache.beginRemembering(wallClock())
       for (const { pod } of cache.views()) enqueuePod(pod.uid)
       sweeper.start()
     },

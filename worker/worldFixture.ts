@@ -76,6 +76,8 @@ export class WorldEc2 {
   faults: Fault[] = []
   /** Actions that IAM denies. */
   readonly denied = new Set<string>()
+  /** Calls by action. */
+  readonly calls = new Map<string, number>()
   /** Milliseconds by which reads are behind, less than EC2_READ_LAG. */
   readBehind = 0
   quota = 60
@@ -92,15 +94,17 @@ export class WorldEc2 {
   }
 
   #remember(): void {
-    this.#history = this.#history
-      .filter(({ at }) => at > this.#clock.now() - 2 * LAG)
-      .concat({
-        at: this.#clock.now(),
-        rules: new Map([...this.rules].map(([groupId, rules]) => [groupId, [...rules.values()]]))
-      })
+    const snapshot = {
+      at: this.#clock.now(),
+      rules: new Map([...this.rules].map(([groupId, rules]) => [groupId, [...rules.values()]] as const))
+    }
+    // The last state before the window is what a lagging read at its beginning shows.
+    const before = this.#history.findLastIndex(({ at }) => at <= this.#clock.now() - 2 * LAG)
+    this.#history = [...this.#history.slice(Math.max(0, before)), snapshot]
   }
 
   async #call<T>(action: string, effect: () => T): Promise<T> {
+    this.calls.set(action, (this.calls.get(action) ?? 0) + 1)
     await this.#clock.sleep(20)
     const fault = this.faults.shift()
     const fail = (kind: FailureKind): never => {
@@ -199,6 +203,11 @@ export class WorldCluster {
   down = false
   /** Lists by address fail. */
   unlisted = false
+  /** Lists of all pods succeed. */
+  overlooking = true
+  /** Conditions cannot be written. */
+  wordless = false
+  readonly nodes = new Set(['node-0'])
   watchDelay = 30
   #generation = 0
   #serial = 0
@@ -232,7 +241,8 @@ export class WorldCluster {
     // The API server drops a deleting pod once no finalizer holds it and its grace is over.
     if (pod.deletionTimestamp !== undefined && pod.gracePeriodSeconds === 0 && !pod.heldByFinalizer) {
       this.pods.delete(pod.uid)
-      if (before?.labelled === true) this.#tell((cache) => cache.vanish(pod, this.#clock.now()))
+      // The event shows the object as it was last stored, with the finalizer that has just gone.
+      if (before?.labelled === true) this.#tell((cache) => cache.vanish(before, this.#clock.now()))
       return
     }
     this.pods.set(pod.uid, pod)
@@ -287,8 +297,11 @@ export class WorldCluster {
           return [...this.pods.values()].filter(({ addresses }) => addresses.includes(address))
         }),
       overlookedPods: () =>
-        this.#call(() => [...this.pods.values()].filter((pod) => !pod.labelled && (pod.annotated || pod.finalized))),
-      nodeExists: () => this.#call(() => true),
+        this.#call(() => {
+          if (!this.overlooking) throw new Error('the API server does not list')
+          return [...this.pods.values()].filter((pod) => !pod.labelled && (pod.annotated || pod.finalized))
+        }),
+      nodeExists: (name) => this.#call(() => this.nodes.has(name)),
       stamp: (ref) =>
         this.#call(() => {
           const pod = this.#same(ref)
@@ -305,6 +318,7 @@ export class WorldCluster {
         }),
       writeCondition: (ref, condition) =>
         this.#call(() => {
+          if (this.wordless) throw new Error('pods/status is denied')
           const pod = this.#same(ref)
           if (pod !== undefined) this.put({ ...pod, condition })
         })
@@ -318,8 +332,11 @@ export interface World {
   readonly cluster: WorldCluster
   /** As SIGKILL does it. */
   kill(): void
+  alive(): boolean
   /** Kills the worker if there is one, and starts another. */
-  restart(): void
+  restart(environment?: Record<string, string>): void
+  /** Another worker that only watches. */
+  standby(): Worker['cache']
   /** Our rules that no living pod of the truth wants, and wanted rules that are not there. */
   wrongs(): string[]
 }
@@ -332,12 +349,21 @@ export function createWorld(
   const clock = new WorldClock()
   const ec2 = new WorldEc2(clock, groups)
   const cluster = new WorldCluster(clock)
-  const settings: WorkerSettings = readConfig(
-    { CLUSTER_ID: 'demo', AWS_REGION: 'eu-west-1', POD_CIDRS: '10.64.0.0/16', PERMISSIONS: 'off', ...environment },
-    workerSpec
-  )
+  const settingsWith = (more: Record<string, string>): WorkerSettings =>
+    readConfig(
+      {
+        CLUSTER_ID: 'demo',
+        AWS_REGION: 'eu-west-1',
+        POD_CIDRS: '10.64.0.0/16',
+        PERMISSIONS: 'off',
+        ...environment,
+        ...more
+      },
+      workerSpec
+    )
   // A killed worker's promises live on in this process; its hands are cut off, so that nothing of it reaches the world.
   let generation = 0
+  let living = false
   const handsOf = <T extends object>(hands: T, mine: number): T =>
     new Proxy(hands, {
       get(target, name, receiver) {
@@ -348,26 +374,46 @@ export function createWorld(
 
   const kill = (): void => {
     generation += 1
+    living = false
     cluster.attach(undefined)
   }
-  const restart = (): void => {
-    kill()
+  const make = (more: Record<string, string>): Worker => {
     const mine = generation
-    const worker = createWorker({
-      settings,
+    return createWorker({
+      settings: settingsWith(more),
       ec2: handsOf(ec2.securityGroups(), mine),
       cluster: handsOf(cluster.cluster(), mine),
       mayUse: () => Promise.resolve(true),
-      nodes: { names: () => new Set(['node-0']), addresses: () => new Set() },
+      nodes: { names: () => cluster.nodes, addresses: () => new Set() },
       record: (event) => cluster.events.push(event),
       metrics: createMetrics(new Registry(), false),
-      logger: pino({ level, base: null, timestamp: () => `,"t":${clock.now() - 1_000_000_000}` }),
-      timers: clock
+      logger: pino({ level }),
+      timers: clock,
+      wallClock: () => clock.now()
     })
+  }
+  const restart = (more: Record<string, string> = {}): void => {
+    kill()
+    const worker = make(more)
     cluster.attach(worker.cache)
+    living = true
     worker.lead()
   }
-  return { clock, ec2, cluster, kill, restart, wrongs: () => wrongsOf(ec2, cluster, clock.now()) }
+  const standby = (): Worker['cache'] => {
+    const { cache } = make({})
+    cluster.attach(cache)
+    return cache
+  }
+  return {
+    clock,
+    ec2,
+    cluster,
+    kill,
+    alive: () => living,
+    restart,
+    standby,
+    wrongs: () => wrongsOf(ec2, cluster, clock.now())
+  }
 }
 
 /** The rules that the truth asks for: of living pods that hold an address, the later-started where two report one. */

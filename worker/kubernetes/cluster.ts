@@ -19,7 +19,7 @@ interface PodList {
 
 export function clusterOf(connection: Connection): Cluster {
   const podPath = ({ namespace, name }: Pick<PodRef, 'namespace' | 'name'>): string =>
-    `/api/v1/namespaces/${namespace}/pods/${name}`
+    `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`
 
   /** @returns false when the pod meant is gone */
   const patch = async (pod: PodRef, body: Record<string, unknown>, subresource = ''): Promise<boolean> => {
@@ -82,7 +82,7 @@ export function clusterOf(connection: Connection): Cluster {
         return await patch(pod, { metadata })
       } catch (error) {
         // 'no new finalizers can be added if the object is being deleted'
-        if (isInvalid(error)) return false
+        if (isInvalid(error) && error.message.includes('being deleted')) return false
         throw error
       }
     },

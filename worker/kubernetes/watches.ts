@@ -37,18 +37,18 @@ export interface NodeTable {
   addresses(): ReadonlySet<string>
 }
 
-/**
- * @param onBack a node of this name has come, or come back
- */
-export function watchNodes({ connection, logger }: WatchOptions, onBack: (name: string) => void): NodeTable {
+/** @param onNew a node has come, or come back */
+export function watchNodes({ connection, logger }: WatchOptions, onNew: () => void): NodeTable {
   const nodes = new Map<string, readonly string[]>()
   let addresses: ReadonlySet<string> = new Set()
   const collect = (): void => {
     addresses = new Set([...nodes.values()].flat())
   }
-  const put = (node: TrimmedNode): void => {
-    if (!nodes.has(node.name)) onBack(node.name)
-    nodes.set(node.name, node.addresses)
+  const put = (items: readonly TrimmedNode[]): void => {
+    const before = nodes.size
+    for (const node of items) nodes.set(node.name, node.addresses)
+    collect()
+    if (nodes.size > before) onNew()
   }
   const reflection = reflect({
     connection,
@@ -59,12 +59,10 @@ export function watchNodes({ connection, logger }: WatchOptions, onBack: (name: 
       replaced(items) {
         const seen = new Set(items.map(({ name }) => name))
         for (const name of nodes.keys()) if (!seen.has(name)) nodes.delete(name)
-        items.forEach(put)
-        collect()
+        put(items)
       },
       changed(node) {
-        put(node)
-        collect()
+        put([node])
       },
       deleted({ name }) {
         nodes.delete(name)
