@@ -7,7 +7,7 @@ NODE_STAMP := node_modules/.kube-sg-installed
 
 .PHONY: help
 help: ## print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 .PHONY: demo
 demo: setup ## the whole product on an embedded cluster and EC2, told step by step
@@ -32,6 +32,18 @@ up: setup ## start bed and product in the background and print what to try (BED=
 .PHONY: down
 down: setup ## end all that `make up` started
 	@node bed/main.ts down
+
+.PHONY: contract
+contract: setup ## what is relied on of EC2: every case on the simulator and on moto
+	@node test/contract/main.ts
+
+.PHONY: contract-accept
+contract-accept: setup
+	@node test/contract/main.ts accept
+
+.PHONY: contract-aws
+contract-aws: setup ## the same on a real account (credentials, AWS_REGION, VPC_ID; docs/ec2.md)
+	@node test/contract/main.ts aws
 
 .PHONY: bench
 bench: setup ## measure, and print a table of counts and ratios

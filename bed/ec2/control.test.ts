@@ -113,6 +113,25 @@ t.test('reset: the state at start', async (t) => {
   )
 })
 
+t.test('credentials: unknown and expired keys are refused until they are good again', async (t) => {
+  const { clientOf, control, calls } = await startTrial(t)
+  const worker = clientOf('AKIAWORKER')
+  for (const [state, code] of [
+    ['expired', 'RequestExpired'],
+    ['unknown', 'AuthFailure']
+  ]) {
+    await control('POST', 'credentials', { accessKey: 'AKIAWORKER', state })
+    t.equal(await codeOf(worker.describeVpcs({})), code)
+    await clientOf('AKIAOTHER').describeVpcs({})
+  }
+  await control('POST', 'credentials', { accessKey: 'AKIAWORKER', state: null })
+  await worker.describeVpcs({})
+  t.strictSame(
+    (await calls()).map(({ code }) => code),
+    ['RequestExpired', '', 'AuthFailure', '', '']
+  )
+})
+
 t.test('bad bodies get 400 and say what would be right', async (t) => {
   const { endpoint } = await startTrial(t)
   const post = async (path: string, body: string) => {
@@ -137,7 +156,10 @@ t.test('bad bodies get 400 and say what would be right', async (t) => {
     ['settings', '{"latencyMs":-1}', /latencyMs must be/],
     ['policies', '{"accessKey":"","policy":null}', /accessKey must be/],
     ['policies', '{"accessKey":"a"}', /policy must be an IAM policy document, or null/],
-    ['policies', '{"accessKey":"a","policy":{"Version":"2008"}}', /Version must be/]
+    ['policies', '{"accessKey":"a","policy":{"Version":"2008"}}', /Version must be/],
+    ['credentials', '{"accessKey":"","state":null}', /accessKey must be/],
+    ['credentials', '{"accessKey":"a"}', /state must be one of unknown, expired, or null/],
+    ['credentials', '{"accessKey":"a","state":"lost"}', /state must be one of unknown, expired, or null/]
   ]
   for (const [path, body, error] of cases) {
     const [status, text] = await post(path, body)

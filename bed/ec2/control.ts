@@ -1,5 +1,5 @@
 /** The control surface: what tests see and set under `/_sim/`, as plain JSON. No HTTP here. */
-import { BadRequest, readFault, readPolicy, readSettings, readSince } from './controlBodies.ts'
+import { BadRequest, readCredentials, readFault, readPolicy, readSettings, readSince } from './controlBodies.ts'
 import type { Simulator } from './simulator.ts'
 import type { World } from './world.ts'
 import type { SecurityGroup, SecurityGroupRule } from './state/rule.ts'
@@ -11,7 +11,8 @@ export interface ControlAnswer {
 }
 
 const USAGE =
-  'try GET groups, GET calls?since=N, GET or POST or DELETE faults, GET or POST settings, POST policies, POST reset'
+  'try GET groups, GET calls?since=N, GET or POST or DELETE faults, GET or POST settings, POST policies, ' +
+  'POST credentials, POST reset'
 
 /**
  * @param path what follows `/_sim/`
@@ -62,6 +63,8 @@ function route(
       return ok(describeSettings(world.settings))
     case 'POST policies':
       return ok(setPolicy(world, body))
+    case 'POST credentials':
+      return ok(setCredentials(world, body))
     case 'POST reset':
       simulator.reset()
       return ok({})
@@ -108,4 +111,11 @@ function setPolicy({ policies }: World, body: string): unknown {
   if (policy === undefined) policies.delete(accessKey)
   else policies.set(accessKey, policy)
   return { accessKeys: [...policies.keys()] }
+}
+
+function setCredentials({ credentials }: World, body: string): unknown {
+  const { accessKey, state } = readCredentials(body)
+  if (state === undefined) credentials.delete(accessKey)
+  else credentials.set(accessKey, state)
+  return { credentials: Object.fromEntries(credentials) }
 }

@@ -6,6 +6,8 @@ import type { Policy } from './state/policy.ts'
 import { parsePolicy } from './state/policy.ts'
 import type { Settings } from './state/settings.ts'
 import { HISTORY_SECONDS } from './state/store.ts'
+import type { CredentialState } from './wire/authorization.ts'
+import { CREDENTIAL_STATES } from './wire/authorization.ts'
 
 /** Says what is wrong with a body and what would be right. */
 export class BadRequest extends Error {}
@@ -78,6 +80,22 @@ export function readPolicy(body: string): { readonly accessKey: string; readonly
   } catch (error) {
     throw new BadRequest((error as Error).message)
   }
+}
+
+/**
+ * {accessKey, state}: `unknown`, `expired`, or null for a key that is good again.
+ * @throws BadRequest
+ */
+export function readCredentials(body: string): {
+  readonly accessKey: string
+  readonly state: CredentialState | undefined
+} {
+  const { accessKey, state } = readObject(body, ['accessKey', 'state'])
+  if (typeof accessKey !== 'string' || accessKey === '') throw new BadRequest('accessKey must be an access key id')
+  const found = CREDENTIAL_STATES.find((name) => name === state)
+  if (found === undefined && state !== null)
+    throw new BadRequest(`state must be one of ${CREDENTIAL_STATES.join(', ')}, or null for a key that is good`)
+  return { accessKey, state: found }
 }
 
 type Fields = Readonly<Record<string, unknown>>

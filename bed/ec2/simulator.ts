@@ -77,7 +77,7 @@ interface Done {
 function act(world: World, options: SimulatorOptions, request: Request, requestId: string, trace: Trace): Done {
   try {
     const now = options.now()
-    const caller = readCaller(request.credentials, now)
+    const caller = readCaller(request.credentials, now, world.credentials)
     trace.accessKey = caller.accessKey
     const parameters = createParameters(parseQuery(request.body))
     trace.action = parameters.text('Action') ?? ''

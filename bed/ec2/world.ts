@@ -2,6 +2,7 @@
 import { createAccount } from './state/account.ts'
 import type { Buckets } from './state/buckets.ts'
 import { createBuckets } from './state/buckets.ts'
+import type { CredentialState } from './wire/authorization.ts'
 import type { CallLog } from './state/calls.ts'
 import { createCallLog } from './state/calls.ts'
 import type { Faults } from './state/faults.ts'
@@ -19,6 +20,8 @@ export interface World {
   readonly calls: CallLog
   /** By access key; a key without policy may do everything. */
   readonly policies: Map<string, Policy>
+  /** By access key; a key that is not named is good. */
+  readonly credentials: Map<string, CredentialState>
   settings: Settings
 }
 
@@ -29,5 +32,6 @@ export const createWorld = (hex: HexSource, now: number): World => ({
   faults: createFaults(),
   calls: createCallLog(),
   policies: new Map(),
+  credentials: new Map(),
   settings: INITIAL_SETTINGS
 })

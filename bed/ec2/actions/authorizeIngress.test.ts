@@ -63,6 +63,16 @@ t.test('the duplicate error names the rule as EC2 does', async (t) => {
     message: 'the specified rule "peer: 10.0.0.1/32, TCP, from port: 443, to port: 443, ALLOW" already exists',
     status: 400
   })
+  for (const [IpProtocol, name] of [
+    ['-1', 'ALL'],
+    ['50', 'protocol: 50']
+  ] as const) {
+    const other = { GroupId, IpPermissions: [{ IpProtocol, IpRanges: [{ CidrIp: '10.0.0.1/32' }] }] }
+    await ec2.authorizeSecurityGroupIngress(other)
+    t.match(await refusal(ec2.authorizeSecurityGroupIngress(other)), {
+      message: `the specified rule "peer: 10.0.0.1/32, ${name}, ALLOW" already exists`
+    })
+  }
 })
 
 t.test('a call that is refused leaves nothing behind, wherever in it the reason stands', async (t) => {

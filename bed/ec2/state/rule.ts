@@ -56,7 +56,12 @@ export function permissionKey(permission: Omit<Permission, 'description'>): stri
 /** As EC2 names a rule in its Duplicate error, such as `peer: 10.0.0.1/32, TCP, from port: 443, to port: 443, ALLOW`. */
 export function nameInDuplicate(permission: Permission): string {
   const { protocol, fromPort, toPort, source } = permission
-  const all = protocol === '-1'
-  const ports = all ? '' : `, from port: ${String(fromPort)}, to port: ${String(toPort)}`
-  return `peer: ${source.value}, ${all ? 'ALL' : protocol.toUpperCase()}${ports}, ALLOW`
+  return `peer: ${source.value}, ${traffic(protocol, fromPort, toPort)}, ALLOW`
+}
+
+/** Seen in terraform-aws-modules/terraform-aws-security-group#351, cloudposse/terraform-aws-mq-broker#40, ansible/ansible#11177. */
+function traffic(protocol: string, fromPort: number, toPort: number): string {
+  if (protocol === '-1') return 'ALL'
+  if (/^\d+$/.test(protocol)) return `protocol: ${protocol}`
+  return `${protocol.toUpperCase()}, from port: ${String(fromPort)}, to port: ${String(toPort)}`
 }

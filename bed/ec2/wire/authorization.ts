@@ -7,6 +7,10 @@ export interface Caller {
   readonly region: string
 }
 
+/** What may be wrong with an access key whose request is well signed. */
+export const CREDENTIAL_STATES = ['unknown', 'expired'] as const
+export type CredentialState = (typeof CREDENTIAL_STATES)[number]
+
 export interface Credentials {
   readonly authorization: string | undefined
   /** X-Amz-Date: basic ISO 8601. */
@@ -22,19 +26,22 @@ const SKEW_MS = 5 * 60_000
 
 /**
  * @param now ms since 1970
+ * @param states of the access keys that are not good
  * @throws EC2Error MissingAuthenticationToken, AuthFailure, RequestExpired
  */
-export function readCaller(credentials: Credentials, now: number): Caller {
+export function readCaller(
+  credentials: Credentials,
+  now: number,
+  states: ReadonlyMap<string, CredentialState> = new Map()
+): Caller {
   const { authorization, date } = credentials
   if (authorization === undefined || authorization === '')
     throw new EC2Error('MissingAuthenticationToken', 'Request is missing Authentication Token', 403)
   const match = HEADER.exec(authorization)
   const [, accessKey, region] = match ?? []
-  if (accessKey === undefined || region === undefined)
-    throw new EC2Error('AuthFailure', 'AWS was not able to validate the provided access credentials', 401)
+  if (accessKey === undefined || region === undefined) throw authFailure()
   const signedAt = DATE.exec(date ?? '')
-  if (signedAt === null)
-    throw new EC2Error('AuthFailure', 'AWS was not able to validate the provided access credentials', 401)
+  if (signedAt === null) throw authFailure()
   const [, year, month, day, hour, minute, second] = signedAt.map(Number) as [
     number,
     number,
@@ -46,5 +53,11 @@ export function readCaller(credentials: Credentials, now: number): Caller {
   ]
   if (Math.abs(now - Date.UTC(year, month - 1, day, hour, minute, second)) > SKEW_MS)
     throw new EC2Error('RequestExpired', `Request has expired. Timestamp date is ${date ?? ''}.`)
+  const state = states.get(accessKey)
+  if (state === 'unknown') throw authFailure()
+  if (state === 'expired') throw new EC2Error('RequestExpired', 'Request has expired.')
   return { accessKey, region }
 }
+
+const authFailure = (): EC2Error =>
+  new EC2Error('AuthFailure', 'AWS was not able to validate the provided access credentials', 401)
