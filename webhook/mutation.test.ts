@@ -59,6 +59,31 @@ t.test('adds the readiness gate that is asked for, at CREATE alone', async (t) =
   t.same(patched({ object: pod({ annotations: declined }) }).spec.readinessGates, undefined)
 })
 
+t.test('a pod being created lives, whatever its manifest says of its end', async (t) => {
+  for (const phase of ['Succeeded', 'Failed'])
+    t.same(patched({ object: pod({ annotations, status: { phase } }) }).metadata.finalizers, [FINALIZER], phase)
+  const replaced = pod({ annotations, metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } })
+  t.same(patched({ object: replaced }).metadata.finalizers, [FINALIZER])
+})
+
+t.test('a finalizer of ours without annotations gets the label by which the worker finds it', async (t) => {
+  const forged = pod({ finalizers: [FINALIZER], labels: { app: 'x' } })
+  for (const oldObject of [undefined, pod()]) {
+    const { metadata } = patched({ object: forged, oldObject })
+    t.same(metadata.labels, { app: 'x', 'sg.amazonaws.com/managed': 'true' })
+    t.same(metadata.finalizers, [FINALIZER])
+  }
+  t.same(patchOf({ object: pod({ finalizers: ['example.com/other'] }) }), [])
+})
+
+t.test('annotations beyond counting are stamped all the same', async (t) => {
+  const many = Object.fromEntries(Array.from({ length: 50_000 }, (_, index) => [`sg.amazonaws.com/${index}`, 'x']))
+  t.same(
+    patchOf({ object: pod({ annotations: many }) }).map(({ path }) => path),
+    ['/metadata/finalizers', '/metadata/labels']
+  )
+})
+
 t.test('leaves alone what it must', async (t) => {
   const cases: [why: string, parts: ReviewParts][] = [
     ['not annotated', { object: pod({ annotations: { app: 'x' } }) }],

@@ -1,6 +1,6 @@
 /** What to add to a pod that carries annotations of ours. Pure. */
-import { ours, parseAnnotations } from '../shared/annotation.ts'
-import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE } from '../shared/names.ts'
+import { isOurs } from '../shared/annotation.ts'
+import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, READINESS_GATE_KEY } from '../shared/names.ts'
 import type { AdmissionRequest } from './admissionReview.ts'
 import { readPod } from './pod.ts'
 import type { Pod } from './pod.ts'
@@ -9,16 +9,19 @@ import type { PatchOperation, Verdict } from './verdict.ts'
 
 /**
  * Stamps finalizer and label, and at CREATE the readiness gate that was asked for: later no gate can be added. What is
- * there already is not added again. It judges nothing: a malformed annotation is stamped and then refused by validation,
- * which sees the final object.
+ * there already is not added again. It judges and parses nothing: a malformed annotation is stamped and then refused by
+ * validation, which sees the final object, and sees it only once the API server has limited its size. A finalizer of ours
+ * that somebody brought along gets the label, without which the worker would be slow to find and release it.
  */
 export function mutate(request: AdmissionRequest): Verdict {
   const { operation, resource } = request
   if (resource !== 'pods' || (operation !== 'CREATE' && operation !== 'UPDATE')) return ALLOWED
-  const pod = readPod(request.object)
+  const pod = readPod(request.object, operation === 'CREATE')
   // The API server refuses new finalizers on an object that is being deleted, and an ended pod holds no address.
-  if (pod.mirror || !pod.living || Object.keys(ours(pod.annotations)).length === 0) return ALLOWED
-  const gate = operation === 'CREATE' && parseAnnotations(pod.annotations).settings.readinessGate
+  if (pod.mirror || !pod.living) return ALLOWED
+  if (!Object.keys(pod.annotations).some(isOurs))
+    return pod.finalizers.includes(FINALIZER) ? { ...ALLOWED, patch: addLabel(pod) } : ALLOWED
+  const gate = operation === 'CREATE' && pod.annotations[READINESS_GATE_KEY] === 'true'
   return { ...ALLOWED, patch: [...addFinalizer(pod), ...addLabel(pod), ...(gate ? addGate(pod) : [])] }
 }
 

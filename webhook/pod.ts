@@ -23,15 +23,19 @@ export interface Pod extends PodShape {
   readonly living: boolean
 }
 
-/** @throws MalformedReview when a field that we read has the wrong type */
-export function readPod(place: Place): Pod {
+/**
+ * @param created whether the pod is only now being created: then it lives, whatever the manifest says of its end, as the
+ * API server resets status and deletionTimestamp, but only after mutating admission (rest.BeforeCreate)
+ * @throws MalformedReview when a field that we read has the wrong type
+ */
+export function readPod(place: Place, created: boolean): Pod {
   const shape = readShape(place, '')
   const phase = place.at('status').at('phase').string()
   const deleting = place.at('metadata').at('deletionTimestamp').string() !== undefined
   return {
     ...shape,
     mirror: Object.hasOwn(shape.annotations, MIRROR_POD_KEY),
-    living: !deleting && phase !== 'Succeeded' && phase !== 'Failed'
+    living: created || (!deleting && phase !== 'Succeeded' && phase !== 'Failed')
   }
 }
 

@@ -68,6 +68,37 @@ t.test('an annotated pod must be stamped', async (t) => {
   const ended = { annotations, status: { phase: 'Failed' } }
   t.same(outcome({ object: pod(ended), oldObject: pod() }), ['sg-0123abcd'])
   t.same(outcome({ object: pod(), oldObject: stamped({ annotations }) }), [], 'without annotations none is needed')
+  const two = pod({ annotations: { ...annotations, [B]: 'all' } })
+  t.same(outcome({ object: naked, oldObject: two }), [], 'nor to take one away, for which nobody stamps')
+  t.same(outcome({ object: pod(ended) }).length, 2, 'a pod being created has not ended, whatever its manifest says')
+  t.same(outcome({ object: pod(dying) }).length, 2)
+})
+
+t.test('a readiness gate needs rules to wait for', async (t) => {
+  const gate = 'sg.amazonaws.com/readiness-gate'
+  const sentence = (base = '') =>
+    `${base}metadata.annotations[${gate}]: Invalid value: "true": readiness-gate needs the annotation of a security group beside it, such as 'sg.amazonaws.com/sg-0123abcd: tcp:443': without rules to wait for, the pod would never become ready`
+  const on = { [gate]: 'true' }
+  t.same(outcome({ object: stamped({ annotations: on }) }), [sentence()])
+  t.same(outcome(update({}, { annotations: on })), [sentence()])
+  t.same(outcome({ object: stamped({ annotations: { ...on, 'sg.amazonaws.com': 'sg-0123abcd:all' } }) }), [
+    'sg-0123abcd'
+  ])
+  t.same(outcome({ object: stamped({ annotations: { [gate]: 'false' } }) }), [])
+  t.same(outcome(update({ annotations: { ...on, [A]: 'all' } }, { annotations: on })), [], 'a removal is never refused')
+  const template = { metadata: { annotations: on } }
+  t.same(outcome({ kind: 'Job', resource: 'jobs', object: { spec: { template } } }), [sentence('spec.template.')])
+})
+
+t.test('a readiness gate asked for too late is warned about', async (t) => {
+  const on = { [A]: 'all', 'sg.amazonaws.com/readiness-gate': 'true' }
+  const warning =
+    'metadata.annotations[sg.amazonaws.com/readiness-gate]: takes effect only on pods that are created with it'
+  const gates = { readinessGates: [{ conditionType: 'sg.amazonaws.com/rules-in-effect' }] }
+  t.same(judge(update({ annotations: { [A]: 'all' } }, { annotations: on })).warnings, [warning])
+  t.same(judge(update({ annotations: { [A]: 'all' }, spec: gates }, { annotations: on, spec: gates })).warnings, [])
+  t.same(judge(update({ annotations: on }, { annotations: { ...on, [B]: 'all' } })).warnings, [])
+  t.same(judge({ object: stamped({ annotations: on }) }).warnings, [], 'mutation adds it')
 })
 
 t.test('an update is judged by the keys it changes', async (t) => {
@@ -160,6 +191,39 @@ t.test('workload templates: their own paths, no stamp, permission only warned ab
   t.match(outcome({ kind: 'Deployment', resource: 'deployments', object: { spec: { template: host } } }), [
     /^spec\.template\.spec\.hostNetwork: /
   ])
+})
+
+t.test('a template whose pods would now be refused is judged again', async (t) => {
+  const deployment = (spec: object, value = 'tcp:1') => ({
+    spec: { template: { metadata: { annotations: { [A]: value } }, spec } }
+  })
+  const change = (from: object, to: object) =>
+    outcome({ kind: 'Deployment', resource: 'deployments', oldObject: deployment(from), object: deployment(to) })
+  t.match(change({}, { hostNetwork: true }), [/^spec\.template\.spec\.hostNetwork: /])
+  t.same(change({ hostNetwork: true }, { hostNetwork: true }), [])
+  t.same(change({ hostNetwork: true }, {}), [])
+  t.same(change({ serviceAccountName: 'api' }, { serviceAccountName: 'db' }), ['sg-0123abcd'])
+  t.same(change({ serviceAccountName: 'default' }, {}), [], 'the same account')
+  t.same(change({ serviceAccountName: 'api' }, { serviceAccountName: 'api', containers: [] }), [])
+})
+
+t.test('annotations on the workload itself are warned about', async (t) => {
+  const warnings = (own: object, onPods: object, more: object = {}) =>
+    judge({
+      kind: 'CronJob',
+      resource: 'cronjobs',
+      object: {
+        metadata: { annotations: own, ...more },
+        spec: { jobTemplate: { spec: { template: { metadata: { annotations: onPods } } } } }
+      }
+    }).warnings
+  const tail =
+    'has no effect here: kube-sg reads what is on the pods; write it below spec.jobTemplate.spec.template.metadata.annotations'
+  t.same(warnings({ [A]: 'tcp:1' }, {}), [`metadata.annotations[${A}]: ${tail}`])
+  t.same(warnings({ [B]: 'x', [A]: 'tcp:1', other: 'x' }, {}), [`metadata.annotations[${A}] and 1 more: ${tail}`])
+  t.same(warnings({ [A]: 'tcp:1' }, { [A]: 'tpc:1' }), [])
+  t.same(warnings({ [A]: 'tcp:1' }, { [B]: 'tpc:1' }), [`metadata.annotations[${A}]: ${tail}`], 'also with a refusal')
+  t.same(warnings({ [A]: 'tcp:1' }, {}, { ownerReferences: [{ controller: true }] }), [])
 })
 
 t.test('what a controller made is not judged again', async (t) => {

@@ -1,7 +1,6 @@
 /** The decision: is what this request leaves behind well-formed, and whose permission does it need? Pure. */
-import { changedKeys, ours, parseAnnotations, WHOLE_POD } from '../shared/annotation.ts'
-import type { Annotations } from '../shared/annotation.ts'
-import { FINALIZER, MANAGED_LABEL, MANAGED_VALUE, PREFIX } from '../shared/names.ts'
+import { changedKeys, ours, parseAnnotations } from '../shared/annotation.ts'
+import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, PREFIX, READINESS_GATE_KEY } from '../shared/names.ts'
 import { annotationField } from '../shared/violation.ts'
 import type { Violation } from '../shared/violation.ts'
 import type { AdmissionRequest } from './admissionReview.ts'
@@ -24,18 +23,42 @@ export function validate(request: AdmissionRequest): Verdict {
 }
 
 function validatePod(request: AdmissionRequest): Verdict {
-  const pod = readPod(request.object)
+  const pod = readPod(request.object, request.operation === 'CREATE')
   if (pod.mirror) return ALLOWED
-  const changed = changedKeys(before(request, readPod)?.annotations, pod.annotations)
-  return judge(request, pod, changed, pod.living ? unstamped(pod) : [], 'deny')
+  const old = before(request, (place) => readPod(place, false))
+  const changed = changedKeys(old?.annotations, pod.annotations)
+  const verdict = judge(request, pod, changed, pod.living ? unstamped(pod) : [], 'deny')
+  const tooLate = old !== undefined && asksForGate(pod) && !asksForGate(old) && !pod.readinessGates.includes(CONDITION)
+  return tooLate ? { ...verdict, warnings: [...verdict.warnings, GATE_TOO_LATE] } : verdict
 }
+
+const asksForGate = ({ annotations }: PodShape): boolean => annotations[READINESS_GATE_KEY] === 'true'
+
+const GATE_TOO_LATE = `${annotationField(READINESS_GATE_KEY)}: takes effect only on pods that are created with it`
 
 /** Refused when malformed, but only warned about when not permitted: the Role may come with the next file. */
 function validateTemplate(request: AdmissionRequest): Verdict {
   if (hasController(request.object)) return ALLOWED
   const read = (place: AdmissionRequest['object']) => readTemplate(request.kind, place)
-  const template = read(request.object)
-  return judge(request, template, changedKeys(before(request, read)?.annotations, template.annotations), [], 'warn')
+  const [template, old] = [read(request.object), before(request, read)]
+  const verdict = judge(request, template, changedInTemplate(old, template), [], 'warn')
+  const own = Object.keys(ours(request.object.at('metadata').at('annotations').strings()))
+  const misplaced = own.filter((key) => !Object.hasOwn(template.annotations, key))
+  if (misplaced.length === 0) return verdict
+  return { ...verdict, warnings: [warnOfMisplaced(misplaced, template.base), ...verdict.warnings] }
+}
+
+/** Pods may be refused for the same annotations when they come to the node's network, or run as somebody else. */
+function changedInTemplate(old: PodShape | undefined, template: PodShape): readonly string[] {
+  const elsewhere =
+    old !== undefined && ((template.hostNetwork && !old.hostNetwork) || template.serviceAccount !== old.serviceAccount)
+  return changedKeys(elsewhere ? {} : old?.annotations, template.annotations)
+}
+
+function warnOfMisplaced(keys: readonly string[], base: string): string {
+  const [first = '', ...more] = keys.toSorted()
+  const others = more.length === 0 ? '' : ` and ${more.length} more`
+  return `${annotationField(first)}${others}: has no effect here: kube-sg reads what is on the pods; write it below ${base}.metadata.annotations`
 }
 
 /** Nobody needs these ways to our keys, a Binding names no service account to ask about, and neither is stamped. */
@@ -61,24 +84,30 @@ function judge(
   unpermitted: 'deny' | 'warn'
 ): Verdict {
   if (changed.length === 0) return ALLOWED
-  const given = pick(shape.annotations, changed)
-  const declared = parseAnnotations(given)
-  const whole = parseAnnotations(shape.annotations)
-  const adds = Object.keys(given).length > 0
-  const violations = whole.violations
-    .filter(({ key }) => changed.includes(key) || (key === WHOLE_POD && adds))
-    .map((violation) => below(shape.base, violation))
-  if (adds && shape.hostNetwork) violations.push(onHostNetwork(shape.base))
-  if (Object.keys(ours(shape.annotations)).length > 0) violations.push(...unstamped)
-  if (violations.length > 0) return { kind: 'invalid', violations, warnings: declared.warnings }
+  const declared = parseAnnotations(shape.annotations, new Set(changed))
+  const added = changed.filter((key) => Object.hasOwn(shape.annotations, key))
+  const violations = declared.violations.map((violation) => below(shape.base, violation))
+  if (added.includes(READINESS_GATE_KEY) && waitsForNothing(shape)) violations.push(gateOfNothing(shape.base))
+  if (shape.hostNetwork) violations.push(onHostNetwork(shape.base))
+  violations.push(...unstamped)
+  // Taking away is always allowed: what remains was there before, and mutation is not called to stamp it.
+  if (added.length > 0 && violations.length > 0) return { kind: 'invalid', violations, warnings: declared.warnings }
   const { namespace } = request
   const groups = new Set(declared.requests.map(({ groupId }) => groupId))
   const uses = [...groups].map((groupId) => ({ namespace, serviceAccount: shape.serviceAccount, groupId }))
   return { ...ALLOWED, warnings: declared.warnings, uses, unpermitted }
 }
 
-const pick = (annotations: Annotations, keys: readonly string[]): Annotations =>
-  Object.fromEntries(keys.filter((key) => Object.hasOwn(annotations, key)).map((key) => [key, annotations[key] ?? '']))
+/** A pod that has no rules never has them in effect. */
+function waitsForNothing(shape: PodShape): boolean {
+  return asksForGate(shape) && Object.keys(ours(shape.annotations)).every((key) => key === READINESS_GATE_KEY)
+}
+
+function gateOfNothing(base: string): Violation {
+  const message = `readiness-gate needs the annotation of a security group beside it, such as '${PREFIX}sg-0123abcd: tcp:443': without rules to wait for, the pod would never become ready`
+  const field = annotationField(READINESS_GATE_KEY)
+  return below(base, { key: READINESS_GATE_KEY, field, value: 'true', message })
+}
 
 /** The violation's path seen from the object that was applied. */
 function below(base: string, violation: Violation): Violation {

@@ -105,21 +105,38 @@ t.test('a good pod is stamped once, also when others have finalizers and labels'
   t.match(made.spec, { readinessGates: [{ conditionType: 'sg.amazonaws.com/rules-in-effect' }] })
 })
 
-t.test('a group that is not permitted: the printed Role permits it', async (t) => {
+t.test('groups that are not permitted: the printed Roles permit them, each by itself', async (t) => {
   const ns = await namespace()
-  const refused = await create(pod(ns, 'p', { [B]: 'tcp:443' }))
+  const refused = await create(pod(ns, 'p', { [B]: 'tcp:443', 'sg.amazonaws.com/sg-0123abcf': 'tcp:443' }))
   t.equal(refused.code, 1)
   const [sentence, ...yaml] = refused.stderr.trimEnd().split('\n')
   t.equal(
     sentence,
-    `Error from server (Forbidden): error when creating "STDIN": admission webhook "pods.sg.amazonaws.com" denied the request: service account 'default' of namespace '${ns}' may not use security group 'sg-0123abce'; to permit it, apply:`
+    `Error from server (Forbidden): error when creating "STDIN": admission webhook "pods.sg.amazonaws.com" denied the request: service account 'default' of namespace '${ns}' may not use security groups 'sg-0123abce', 'sg-0123abcf'; to permit it, apply:`
   )
-  t.equal(parseAllDocuments(yaml.join('\n')).length, 2)
+  t.equal(parseAllDocuments(yaml.join('\n')).length, 4)
   await bed.apply(yaml.join('\n'))
-  await eventually(
-    'the permission',
-    async () => (await create(pod(ns, 'p', { [B]: 'tcp:443' }))).code === 0 || undefined
+  const other = await create(pod(ns, 'p', { [B]: 'tcp:443', 'sg.amazonaws.com/sg-0123abc0': 'tcp:443' }))
+  const [, ...more] = other.stderr.trimEnd().split('\n')
+  await bed.apply(more.join('\n'))
+  const all = { [B]: 'tcp:443', 'sg.amazonaws.com/sg-0123abcf': 'tcp:443', 'sg.amazonaws.com/sg-0123abc0': 'tcp:443' }
+  await eventually('the permission', async () => (await create(pod(ns, 'p', all))).code === 0 || undefined)
+})
+
+t.test('what is printed can be applied, whatever the names look like', async (t) => {
+  const ns = '2024'
+  await bed.apply(
+    [
+      { kind: 'Namespace', metadata: { name: ns } },
+      ...['on', '1e3', 'null'].map((name) => ({ kind: 'ServiceAccount', metadata: { name, namespace: ns } }))
+    ].map((object) => ({ apiVersion: 'v1', ...object }))
   )
+  for (const serviceAccountName of ['on', '1e3', 'null']) {
+    const ours = pod(ns, `p-${serviceAccountName}`, { [A]: 'tcp:443' }, {}, { serviceAccountName })
+    const [, ...yaml] = (await create(ours)).stderr.trimEnd().split('\n')
+    t.match(await bed.kubectl(['apply', '-f', '-'], yaml.join('\n')), { code: 0 }, serviceAccountName)
+    await eventually('the permission', async () => (await create(ours)).code === 0 || undefined)
+  }
 })
 
 t.test('what does not touch our annotations never reaches the webhook', async (t) => {
@@ -145,6 +162,69 @@ t.test('taking the stamp away is allowed, and an edit of ours brings it back', a
   await bed.api.patch(path, { metadata: { annotations: { [A]: 'tcp:444' } } })
   t.same((await podOf(ns, 'p')).metadata?.finalizers, [FINALIZER])
   t.same((await podOf(ns, 'p')).metadata?.labels, { [MANAGED]: 'true' })
+})
+
+t.test('taking one of ours away is allowed without the stamp too', async (t) => {
+  const ns = await namespace()
+  const path = `/api/v1/namespaces/${ns}/pods/p`
+  await create(pod(ns, 'p', { [A]: 'tcp:443', 'sg.amazonaws.com/readiness-gate': 'false' }))
+  await bed.api.patch(path, { metadata: { finalizers: null, labels: { [MANAGED]: null } } })
+  await bed.api.patch(path, { metadata: { annotations: { 'sg.amazonaws.com/readiness-gate': null } } })
+  t.same((await podOf(ns, 'p')).metadata?.annotations, { [A]: 'tcp:443' })
+})
+
+t.test('a manifest that says how its pod ended makes a new pod, stamped as any other', async (t) => {
+  const ns = await namespace()
+  for (const phase of ['Succeeded', 'Failed']) {
+    const name = phase.toLowerCase()
+    t.match(await create({ ...pod(ns, name, { [A]: 'tcp:443' }), status: { phase } }), { code: 0, stderr: '' })
+    const made = await podOf(ns, name)
+    t.same(made.metadata?.finalizers, [FINALIZER])
+    t.same(made.metadata?.labels, { [MANAGED]: 'true' })
+    t.match(made.status, { phase: 'Pending' })
+  }
+})
+
+t.test('our finalizer without our annotations gets the label, at CREATE and UPDATE', async (t) => {
+  const ns = await namespace()
+  const finalizers = [FINALIZER]
+  await create(pod(ns, 'born', {}, { finalizers }))
+  t.same((await podOf(ns, 'born')).metadata?.labels, { [MANAGED]: 'true' })
+  await create(pod(ns, 'edited', {}))
+  await bed.api.patch(`/api/v1/namespaces/${ns}/pods/edited`, { metadata: { finalizers } })
+  t.same((await podOf(ns, 'edited')).metadata?.labels, { [MANAGED]: 'true' })
+  await bed.api.patch(`/api/v1/namespaces/${ns}/pods/edited`, { metadata: { labels: { [MANAGED]: null } } })
+  t.same((await podOf(ns, 'edited')).metadata?.labels, undefined, 'taking it away is not denied')
+})
+
+t.test('a readiness gate without rules to wait for is refused, and one that comes too late warned about', async (t) => {
+  const ns = await namespace()
+  const gate = 'sg.amazonaws.com/readiness-gate'
+  const answer = await create(pod(ns, 'p', { [gate]: 'true' }))
+  t.match(
+    answer.stderr,
+    /^The Pod "p" is invalid: metadata\.annotations\[.*\]: .* needs the annotation of a security group/
+  )
+  await create(pod(ns, 'p', { [A]: 'tcp:443' }))
+  const late = await bed.kubectl(['annotate', 'pod', '-n', ns, 'p', `${gate}=true`])
+  const warning = `Warning: metadata.annotations[${gate}]: takes effect only on pods that are created with it\n`
+  t.match(late, { code: 0, stderr: warning })
+})
+
+t.test('megabytes of hostile annotations keep nobody waiting', async (t) => {
+  const ns = await namespace()
+  const annotations = (count: number, value: string) =>
+    Object.fromEntries(
+      Array.from({ length: count }, (_, index) => [`sg.amazonaws.com/sg-${index.toString(16).padStart(8, '0')}`, value])
+    )
+  const hostile = [annotations(700, `x${' '.repeat(4050)}x`), annotations(60, 'tpc,'.repeat(1000))]
+  const path = `/api/v1/namespaces/${ns}/pods?dryRun=All`
+  const refusals = Array.from({ length: 4 }, () => hostile)
+    .flat()
+    .map((annotations, index) => refusal(bed.api.call('POST', path, pod(ns, `hostile-${index}`, annotations))))
+  for (let index = 0; index < 5; index++)
+    t.match(await create(pod(ns, `bystander-${index}`, { [A]: 'tcp:443' })), { code: 0, stderr: '' })
+  for (const answer of await Promise.all(refusals)) t.match(answer, { status: 422 }, 'judged, not given up on')
 })
 
 t.test('an update answers for the keys it changes', async (t) => {
@@ -239,6 +319,35 @@ for (const [kind, apiVersion, path, body] of workloads)
     const warning = `Warning: service account 'default' of namespace '${ns}' may not use security group 'sg-0123abce'; give it a Role: apiGroups [sg.amazonaws.com], resources [securitygroups], resourceNames [sg-0123abce], verbs [use]\n`
     t.match(warned, { code: 0, stderr: warning })
   })
+
+t.test(
+  'annotations on a Deployment itself are warned about, and so is a template that changes its account',
+  async (t) => {
+    const ns = await namespace()
+    const metadata = { name: 'w', namespace: ns }
+    const deployment = (own: Record<string, string>, onPods: object, spec: object = {}): KubeObject => {
+      const pods = template(onPods) as { spec: object }
+      return {
+        apiVersion: 'apps/v1',
+        kind: 'Deployment',
+        metadata: { ...metadata, annotations: own },
+        spec: { replicas: 0, selector, template: { ...pods, spec: { ...pods.spec, ...spec } } }
+      }
+    }
+    const replace = (object: KubeObject): Promise<Answer> => bed.kubectl(['replace', '-f', '-'], JSON.stringify(object))
+    const misplaced = `Warning: metadata.annotations[${A}]: has no effect here: kube-sg reads what is on the pods; write it below spec.template.metadata.annotations\n`
+    t.match(await create(deployment({ [A]: 'tcp:443' }, {})), { code: 0, stderr: misplaced })
+    t.match(await replace(deployment({}, { [A]: 'tcp:443' })), { code: 0, stderr: '' })
+    t.match(
+      (await replace(deployment({}, { [A]: 'tcp:443' }, { serviceAccountName: 'db' }))).stderr,
+      /^Warning: .*'db'/
+    )
+    t.match(await replace(deployment({}, { [A]: 'tcp:443' }, { hostNetwork: true })), {
+      code: 1,
+      stderr: /hostNetwork/
+    })
+  }
+)
 
 t.test('hostNetwork is refused', async (t) => {
   const ns = await namespace()
