@@ -33,7 +33,7 @@ async function main(): Promise<void> {
 async function attempt(dependencies: Dependencies, dnsNames: readonly string[]): Promise<Outcome> {
   for (let left = ATTEMPTS - 1; ; left--) {
     try {
-      return await run(dependencies, dnsNames, Date.now())
+      return await run(dependencies, dnsNames, Date.now)
     } catch (error) {
       if (!(error instanceof Conflict) || left === 0) throw error
       dependencies.logger.warn({ err: error }, 'running again from the start')

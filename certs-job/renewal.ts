@@ -22,8 +22,11 @@ export interface State {
   /** Authorities before it, and any other that the leaf may be proven with. */
   readonly others: readonly Authority[]
   readonly leaf: Leaf | undefined
-  /** Whether every entry of the webhook configurations trusts the signer already, as this run found them. */
-  readonly trusted: boolean
+  /**
+   * When every entry of the webhook configurations was found or made to trust the signer, in milliseconds since 1970;
+   * undefined while one does not, as this run found them, and while nobody wrote down since when they do.
+   */
+  readonly trustedSince: number | undefined
 }
 
 export interface Due {
@@ -48,13 +51,13 @@ export const PROPAGATION_MS = 5 * 60 * 1000
  * @param now milliseconds since 1970
  */
 export function decide(state: State, now: number): Due {
-  const { signer, leaf, trusted } = state
+  const { signer, leaf, trustedSince } = state
   const authority = signer === undefined || signer.notAfter - now < RENEW_AUTHORITY_BEFORE_MS || signer.notBefore > now
   if (leaf === undefined || !leaf.sound || leaf.notAfter <= now || leaf.notBefore > now)
     return { authority, leaf: true }
   // Nobody could verify what is served: waiting mends nothing.
   if (leaf.signer === undefined) return { authority, leaf: true }
-  const propagated = !authority && trusted && now - (signer.notBefore + BACKDATE_MS) >= PROPAGATION_MS
+  const propagated = !authority && trustedSince !== undefined && now - trustedSince >= PROPAGATION_MS
   const elsewhere = leaf.signer !== signer?.pem
   return { authority, leaf: propagated && (elsewhere || twoThirdsGone(leaf, now)) }
 }

@@ -34,6 +34,7 @@ function cluster() {
         if (version !== String(versions[name])) throw new Conflict('written meanwhile')
         data[name] = { ...data[name], ...changed }
         versions[name] = (versions[name] ?? 0) + 1
+        return { name, version: String(versions[name]), data: { ...data[name] } }
       }
     },
     configurations: {
@@ -53,7 +54,7 @@ function cluster() {
   return {
     data,
     dependencies,
-    run: (now: number) => run(dependencies, NAMES, now),
+    run: (now: number) => run(dependencies, NAMES, () => now),
     /** Lets only this many writes pass from here. */
     cut(after: number) {
       cutAt = writes + after
@@ -78,7 +79,7 @@ t.test('the first run makes everything, the second changes nothing', async (t) =
   const it = cluster()
   t.same(await it.run(START), { authorityIssued: true, leafIssued: true, entriesChanged: 4 })
   t.ok(it.serves(START))
-  t.same(Object.keys(it.data['kube-sg-ca'] ?? {}), ['ca.crt', 'ca.key'])
+  t.same(Object.keys(it.data['kube-sg-ca'] ?? {}), ['ca.crt', 'ca.key', 'trusted-since'])
   t.same(Object.keys(it.data['kube-sg-webhook-tls'] ?? {}), ['tls.crt', 'tls.key', 'ca.crt'])
   it.cut(0)
   t.same(await it.run(START), NOTHING)
@@ -124,7 +125,7 @@ t.test('cut off before any write, the next run finishes and nothing served is lo
     ]
   ]
   for (const [name, prepare] of renewals)
-    for (let cut = 0; cut < 4; cut++) {
+    for (let cut = 0; cut < 5; cut++) {
       const it = cluster()
       const now = await prepare(it)
       const served = it.serves(now)
@@ -139,6 +140,66 @@ t.test('cut off before any write, the next run finishes and nothing served is lo
       await it.run(now + DAY_MS)
       t.same(await it.run(now + DAY_MS + 1000), NOTHING, `${name}, cut before write ${cut}: settled`)
     }
+})
+
+t.test('no leaf of an authority is served before everybody had time to hear of the trust in it', async (t) => {
+  const minutes = (count: number): number => count * 60_000
+  const old = START - DAY_MS
+  const ways: [how: string, interrupt: (it: ReturnType<typeof cluster>, now: number) => Promise<unknown>][] = [
+    [
+      'the trust came a day after the authority',
+      async (it, now) => {
+        it.cut(1)
+        await t.rejects(it.run(now - DAY_MS), { message: 'killed' })
+        it.cut(Infinity)
+        return it.run(now)
+      }
+    ],
+    [
+      'the trust came, and nobody wrote down when',
+      async (it, now) => {
+        it.cut(2)
+        await t.rejects(it.run(now - minutes(1)), { message: 'killed' })
+        it.cut(Infinity)
+        return it.run(now)
+      }
+    ],
+    [
+      'one entry lost its trust meanwhile, and nobody wrote down when it came back',
+      async (it, now) => {
+        await it.run(now - DAY_MS)
+        it.wipe(1)
+        it.cut(2)
+        await t.rejects(it.run(now - minutes(1)), { message: 'killed' })
+        it.cut(Infinity)
+        return it.run(now)
+      }
+    ],
+    [
+      'a clock that was wrong wrote down when',
+      async (it, now) => {
+        await it.run(now - DAY_MS)
+        it.data['kube-sg-ca'] = { ...it.data['kube-sg-ca'], 'trusted-since': new Date(now + 1).toISOString() }
+        return it.run(now)
+      }
+    ]
+  ]
+  for (const [how, interrupt] of ways) {
+    const it = cluster()
+    await it.run(old)
+    it.data['kube-sg-ca'] = {}
+    const now = START + DAY_MS
+    await interrupt(it, now)
+    t.same(await it.run(now + minutes(5) - 1), NOTHING, `${how}: not yet`)
+    t.same(await it.run(now + minutes(5)), { ...NOTHING, leafIssued: true }, `${how}: then`)
+  }
+})
+
+t.test('since when is counted from the end of the writing, not from the start of the run', async (t) => {
+  const it = cluster()
+  const times = [START, START + 60_000]
+  await run(it.dependencies, NAMES, () => times.shift() ?? NaN)
+  t.equal(it.data['kube-sg-ca']?.['trusted-since'], new Date(START + 60_000).toISOString())
 })
 
 t.test('what others break is mended', async (t) => {
@@ -166,7 +227,7 @@ t.test('what others break is mended', async (t) => {
   t.match(await it.run(START + 2 * DAY_MS), { leafIssued: true })
 
   const narrow = cluster()
-  await run(narrow.dependencies, NAMES.slice(0, 1), START)
+  await run(narrow.dependencies, NAMES.slice(0, 1), () => START)
   t.same(await narrow.run(START + DAY_MS), { ...NOTHING, leafIssued: true }, 'a leaf without one of the names')
 
   it.data['kube-sg-webhook-tls'] = { ...it.data['kube-sg-webhook-tls'], 'tls.key': 'x' }

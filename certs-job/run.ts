@@ -16,8 +16,12 @@ export interface Secret {
 export interface Secrets {
   /** @throws when there is no such Secret: the manifests ship both, empty */
   read(name: string): Promise<Secret>
-  /** Sets these keys and leaves others alone. @throws Conflict when somebody wrote since it was read */
-  write(secret: Secret, data: Readonly<Record<string, string>>): Promise<void>
+  /**
+   * Sets these keys and leaves others alone.
+   * @returns the Secret as it is then
+   * @throws Conflict when somebody wrote since it was read
+   */
+  write(secret: Secret, data: Readonly<Record<string, string>>): Promise<Secret>
 }
 
 /** One entry of a webhook configuration, and whom the API server trusts to serve it. */
@@ -56,12 +60,21 @@ export interface Outcome {
   readonly entriesChanged: number
 }
 
+/** Key of the CA Secret: since when its authority is trusted by every entry, as an ISO date; empty while it is not. */
+const TRUSTED_SINCE = 'trusted-since'
+
 /**
- * Authority first, then the trust in it, then what it signed: cut off between any two writes, the next run goes on.
- * @param now milliseconds since 1970
+ * Authority first, then the trust in it and since when, then what it signed: cut off between any two writes, the next
+ * run goes on.
+ * @param clock milliseconds since 1970
  */
-export async function run(dependencies: Dependencies, dnsNames: readonly string[], now: number): Promise<Outcome> {
+export async function run(
+  dependencies: Dependencies,
+  dnsNames: readonly string[],
+  clock: () => number
+): Promise<Outcome> {
   const { secrets, configurations, logger } = dependencies
+  const now = clock()
   const [ca, tls, entries] = await Promise.all([
     secrets.read(CA_SECRET),
     secrets.read(TLS_SECRET),
@@ -77,7 +90,14 @@ export async function run(dependencies: Dependencies, dnsNames: readonly string[
   const others = state.signer === undefined ? state.others : [...state.others, state.signer]
   const bundle = trustedBundle(signer, others, now)
   const previous = bundle.slice(signer.pem.length)
-  await writeChanges(secrets, ca, { 'ca.crt': authority.cert, 'ca.key': authority.key, 'previous.crt': previous })
+  const trustedSince = due.authority ? undefined : state.trustedSince
+  const written = await writeChanges(secrets, ca, {
+    'ca.crt': authority.cert,
+    'ca.key': authority.key,
+    'previous.crt': previous,
+    // Cleared before the trust is mended: a run that is cut off after that must not leave the old date.
+    [TRUSTED_SINCE]: trustedSince === undefined ? '' : new Date(trustedSince).toISOString()
+  })
   if (due.authority) logger.info({ notAfter: new Date(signer.notAfter).toISOString() }, 'certificate authority issued')
 
   const untrusting = entries.filter(({ caBundle }) => caBundle !== bundle)
@@ -85,6 +105,8 @@ export async function run(dependencies: Dependencies, dnsNames: readonly string[
     await configurations.trust(untrusting, bundle)
     logger.info({ entries: untrusting.map(({ name }) => name) }, 'webhook configurations trust the authority')
   }
+  if (trustedSince === undefined)
+    await writeChanges(secrets, written, { [TRUSTED_SINCE]: new Date(clock()).toISOString() })
 
   const leaf = due.leaf ? await issueLeaf(authority, dnsNames, now) : heldPair(tls, 'tls')
   await writeChanges(secrets, tls, { 'tls.crt': leaf.cert, 'tls.key': leaf.key, 'ca.crt': bundle })
@@ -113,7 +135,13 @@ export function readState(
     .filter(({ pem, notAfter }) => pem !== signer?.pem && notAfter > now)
   const leaf = readLeaf(served, signer === undefined ? others : [signer, ...others], dnsNames, now)
   const trusted = signer !== undefined && entries.every(({ caBundle }) => caBundle.includes(signer.pem))
-  return { signer, others, leaf, trusted }
+  return { signer, others, leaf, trustedSince: trusted ? readTrustedSince(ca, now) : undefined }
+}
+
+/** A date to come was written by a clock that was wrong, and would hold up renewals until then. */
+function readTrustedSince({ data }: Secret, now: number): number | undefined {
+  const since = Date.parse(data[TRUSTED_SINCE] ?? '')
+  return since <= now ? since : undefined
 }
 
 function readAuthority(pem: string): Authority | undefined {
@@ -139,7 +167,7 @@ const heldPair = ({ data }: Secret, prefix: 'ca' | 'tls'): Pair => ({
   key: data[`${prefix}.key`] ?? ''
 })
 
-async function writeChanges(secrets: Secrets, secret: Secret, data: Readonly<Record<string, string>>): Promise<void> {
+async function writeChanges(secrets: Secrets, secret: Secret, data: Readonly<Record<string, string>>): Promise<Secret> {
   const changed = Object.entries(data).filter(([key, value]) => (secret.data[key] ?? '') !== value)
-  if (changed.length > 0) await secrets.write(secret, Object.fromEntries(changed))
+  return changed.length === 0 ? secret : secrets.write(secret, Object.fromEntries(changed))
 }

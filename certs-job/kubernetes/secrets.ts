@@ -2,7 +2,7 @@
 import type { Connection } from '../../shared/kubernetes/connection.ts'
 import { isConflict, isNotFound } from '../../shared/kubernetes/status.ts'
 import { Conflict } from '../run.ts'
-import type { Secrets } from '../run.ts'
+import type { Secret, Secrets } from '../run.ts'
 
 interface SecretObject {
   readonly metadata?: { readonly resourceVersion?: string }
@@ -14,13 +14,7 @@ export function kubernetesSecrets(connection: Pick<Connection, 'request'>, names
   return {
     async read(name) {
       try {
-        const secret = (await connection.request({ path: path(name) })) as SecretObject
-        const data = Object.entries(secret.data ?? {}).map(([key, value]) => [key, decode(value)])
-        return {
-          name,
-          version: secret.metadata?.resourceVersion ?? '',
-          data: Object.fromEntries(data) as Record<string, string>
-        }
+        return readSecret(name, (await connection.request({ path: path(name) })) as SecretObject)
       } catch (cause) {
         if (!isNotFound(cause)) throw cause
         throw new Error(`Secret '${namespace}/${name}' is not there: apply the manifests again`, { cause })
@@ -32,13 +26,19 @@ export function kubernetesSecrets(connection: Pick<Connection, 'request'>, names
       const body = { metadata: { resourceVersion: version }, data: encoded }
       try {
         const contentType = 'application/merge-patch+json'
-        await connection.request({ method: 'PATCH', path: path(name), body, contentType })
+        const written = await connection.request({ method: 'PATCH', path: path(name), body, contentType })
+        return readSecret(name, written as SecretObject)
       } catch (cause) {
         if (!isConflict(cause)) throw cause
         throw new Conflict(`Secret '${namespace}/${name}' was written by somebody else meanwhile`, { cause })
       }
     }
   }
+}
+
+function readSecret(name: string, { metadata, data = {} }: SecretObject): Secret {
+  const decoded = Object.entries(data).map(([key, value]) => [key, decode(value)] as const)
+  return { name, version: metadata?.resourceVersion ?? '', data: Object.fromEntries(decoded) }
 }
 
 const decode = (base64: string): string => Buffer.from(base64, 'base64').toString('utf8')

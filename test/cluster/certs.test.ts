@@ -43,7 +43,7 @@ async function served(): Promise<number> {
 
 t.test('the first run made all that the webhook needs', async (t) => {
   const [ca, tls] = [await dataOf(CA), await dataOf(TLS)]
-  t.same(Object.keys(ca), ['ca.crt', 'ca.key'])
+  t.same(Object.keys(ca), ['ca.crt', 'ca.key', 'trusted-since'])
   t.same(Object.keys(tls).sort(), ['ca.crt', 'tls.crt', 'tls.key'])
   t.ok(signedBy(tls['tls.crt'] ?? '', ca['ca.crt'] ?? ''))
   t.same(await bundles(), Array(4).fill(ca['ca.crt']))
@@ -95,6 +95,9 @@ t.test('an emptied CA Secret: what is served stays trusted while the new authori
   t.not(now['ca.crt'], ca['ca.crt'])
   t.equal((await dataOf(TLS))['tls.crt'], tls['tls.crt'])
   for (const bundle of await bundles()) t.same(splitBundle(bundle), [now['ca.crt'], ca['ca.crt']])
+  await bed.ctl('start', 'certs-job')
+  t.equal((await dataOf(TLS))['tls.crt'], tls['tls.crt'], 'nor right after')
+  t.equal((await dataOf(CA))['trusted-since'], now['trusted-since'])
   t.ok(await admits())
 })
 
