@@ -6,8 +6,10 @@ import { ruleKey } from '../shared/rules.ts'
 import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { rulesOf } from './desired.ts'
 import type { PodView } from './desired.ts'
-import { endOf, startedLater } from './pods.ts'
-import type { End, ObservedPod } from './pods.ts'
+import { Multimap } from './multimap.ts'
+import { startedLater } from './pods.ts'
+import type { ObservedPod } from './pods.ts'
+import { endSeen, groupsOf, rememberAddresses, signature } from './podView.ts'
 
 /** A rule that a pod had reason to hold until it ended or changed its mind. */
 export interface FormerClaim {
@@ -55,60 +57,6 @@ export interface PodCache {
   /** Groups in which the pod has former claims. */
   formerGroups(uid: string): ReadonlySet<SecurityGroupId>
   forget(groupId: SecurityGroupId, key: RuleKey): void
-}
-
-/** The group ids that the pod's declaration names. */
-function groupsOf(pod: ObservedPod): Set<SecurityGroupId> {
-  return new Set(pod.declaration.requests.map((request) => request.groupId))
-}
-
-/** An address stays the pod's while its status is blank, until the status names another of that family. */
-function rememberAddresses(pod: ObservedPod, before: PodView | undefined): readonly string[] {
-  const named = new Set(pod.addresses.map((address) => address.includes(':')))
-  return [...pod.addresses, ...(before?.addresses ?? []).filter((address) => !named.has(address.includes(':')))]
-}
-
-/**
- * The end, and since when. Never in the future: a grace period that was cut short, or a node's clock that is ahead, must not
- * lengthen how long we hold the pod. The API server moves deletionTimestamp when grace becomes 0, so whoever saw it living knows better.
- */
-function endSeen(pod: ObservedPod, before: PodView | undefined, nodeGone: boolean, now: number): End | undefined {
-  const end = endOf(pod, nodeGone, now)
-  if (end === undefined) return undefined
-  const sawItLive = end.reason === 'graceOver' && before !== undefined && before.end === undefined
-  return { ...end, at: sawItLive ? now : Math.min(end.at, now) }
-}
-
-/** What decides about rules, as one text, so that a heartbeat touches nothing. */
-function signature({ pod, addresses, end }: PodView): string {
-  return JSON.stringify([
-    pod.declaration.requests,
-    addresses,
-    end !== undefined,
-    pod.finalized,
-    pod.hostNetwork,
-    pod.serviceAccountName
-  ])
-}
-
-class Multimap<K, V> {
-  readonly #sets = new Map<K, Set<V>>()
-  add(key: K, value: V): void {
-    const set = this.#sets.get(key)
-    if (set === undefined) this.#sets.set(key, new Set([value]))
-    else set.add(value)
-  }
-  delete(key: K, value: V): void {
-    const set = this.#sets.get(key)
-    set?.delete(value)
-    if (set?.size === 0) this.#sets.delete(key)
-  }
-  get(key: K): ReadonlySet<V> {
-    return this.#sets.get(key) ?? new Set<V>()
-  }
-  keys(): Iterable<K> {
-    return this.#sets.keys()
-  }
 }
 
 export function createPodCache(listener: PodCacheListener): PodCache {
