@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { VpcKind } from './case.ts'
 import { findTagged, isAbandoned, nameRun, removeGroups, RUN_TAG } from './janitor.ts'
-import { renderText, summarizeRun } from './report.ts'
+import { renderOutcome, summarizeRun } from './report.ts'
 import type { AccountSettings } from './settings.ts'
 import { BadSettings, readAccountSettings } from './settings.ts'
 import { casesOf, count, runSuite } from './suite.ts'
@@ -85,13 +85,15 @@ async function runWith(
     )
     outcomes = await runSuite(target, casesOf(TOPICS), {
       until: stop,
-      tell: ({ name, result }) => tell(`${result.kind.padEnd(16)}${name}`)
+      tell: (outcome) => tell(renderOutcome(outcome))
     })
   } finally {
     if (stop.aborted) tell('stopped: removing what was made ...')
-    if (!(await clearAway(janitor, settings, run, tell))) outcomes = [...outcomes, LEFT_BEHIND]
+    if (!(await clearAway(janitor, settings, run, tell))) {
+      outcomes = [...outcomes, LEFT_BEHIND]
+      tell(renderOutcome(LEFT_BEHIND))
+    }
   }
-  tell(renderText(TOPICS, new Map([['aws', outcomes]])))
   tell(summarizeRun(outcomes))
   return stop.aborted ? 130 : count(outcomes).failed === 0 ? 0 : 1
 }

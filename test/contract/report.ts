@@ -12,6 +12,17 @@ export function summarizeRun(outcomes: readonly Outcome[]): string {
   return `${String(passed)} passed, ${String(failed)} failed, ${String(notApplicable)} not applicable`
 }
 
+/** One line, as it comes. */
+export function renderOutcome({ name, result }: Outcome): string {
+  const more =
+    result.kind === 'failed'
+      ? `: ${result.why}`
+      : result.kind === 'not applicable'
+        ? `: it lacks ${result.lacking.join(', ')}`
+        : ''
+  return `${result.kind.padEnd(16)}${name}${more}`
+}
+
 /** A line for each case, a column for each target, and what differs below its line. */
 export function renderText(topics: readonly Topic[], runs: Runs): string {
   const targets = [...runs.keys()]

@@ -22,7 +22,7 @@ export interface Target {
 
 /**
  * One case after another.
- * @param until the cases that are left when it aborts are not run, and not in the answer
+ * @param until the case that runs when it aborts, and those that are left, are not in the answer
  * @param tell each outcome as it comes
  */
 export async function runSuite(
@@ -32,13 +32,17 @@ export async function runSuite(
 ): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = []
   for (const each of cases) {
-    if (until?.aborted === true) break
+    if (isAborted(until)) break
     const outcome = { name: each.name, result: await runCase(target, each) }
+    // It was cut short, and tells nothing.
+    if (isAborted(until)) break
     tell(outcome)
     outcomes.push(outcome)
   }
   return outcomes
 }
+
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
 
 async function runCase(target: Target, { needs = [], run }: Case): Promise<Result> {
   const lacking = needs.filter((capability) => !target.capabilities.has(capability))
@@ -72,7 +76,9 @@ export function unexpected(outcomes: readonly Outcome[], known: KnownDifferences
       if (listed === undefined) return [`${name}: ${result.why}`]
       return listed === result.why ? [] : [`${name}: ${result.why} (but it is known for: ${listed})`]
     }
-    return listed === undefined ? [] : [`${name}: a known difference is gone; it ${result.kind}`]
+    return listed === undefined
+      ? []
+      : [`${name}: a known difference is gone; it ${result.kind === 'passed' ? 'passed' : 'is not applicable'}`]
   })
   const names = new Set(outcomes.map(({ name }) => name))
   return [
