@@ -39,6 +39,10 @@ export interface WebhookServer {
  */
 const BODY_LIMIT = 7 * 1024 * 1024
 
+/** For our log: an API server that is still sending mostly sees a cut connection, and says only that. */
+const TOO_LARGE =
+  "the review is larger than 7 MiB: make the object smaller; each '<', '>' and '&' in it takes six bytes"
+
 /** Longer than the 90 s after which the API server closes idle connections: the one who calls must be the one to close. */
 const KEEP_ALIVE_MS = 120_000
 
@@ -149,7 +153,8 @@ function conclude({ logger, metrics }: ServerOptions, admission: AdmissionReques
 
 /** Never an AdmissionReview: what we could not judge is the failurePolicy's to decide. */
 function answerError(logger: Logger, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { message, statusCode } = error as Error & { statusCode?: number }
+  const { message: thrown, statusCode } = error as Error & { statusCode?: number }
+  const message = statusCode === 413 ? TOO_LARGE : thrown
   const code = error instanceof MalformedReview ? 400 : (statusCode ?? 500)
   const log = { err: error, path: request.routeOptions.url, code }
   if (code >= 500) logger.error(log, 'request could not be judged')
