@@ -38,6 +38,8 @@ export async function startEc2({ root, node, directory, ports, processes, tell }
 /** What a client needs to speak to the simulator. The access key tells callers apart there. */
 export const awsOf = (ec2Url: string, accessKey: string) => ({
   AWS_REGION: REGION,
+  // What version 1 of the AWS CLI reads instead.
+  AWS_DEFAULT_REGION: REGION,
   AWS_ENDPOINT_URL_EC2: ec2Url,
   AWS_ACCESS_KEY_ID: accessKey,
   AWS_SECRET_ACCESS_KEY: 'not-a-secret'

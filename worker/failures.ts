@@ -38,7 +38,7 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   throttled: {
     ...once,
     reason: 'Throttled',
-    advice: 'EC2 throttles this account; the call is repeated'
+    advice: 'EC2 throttles this account, and the call is repeated'
   },
   unavailable: {
     ...once,
@@ -47,7 +47,7 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
     retryAfter: 500,
     slowest: 15_000,
     reason: 'EC2Unavailable',
-    advice: 'EC2 cannot be reached or failed; the call is repeated'
+    advice: 'the call is repeated'
   },
   duplicate: {
     ...once,

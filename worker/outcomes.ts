@@ -35,7 +35,9 @@ export function failureOutcome(groupId: SecurityGroupId | undefined, failure: Ec
   const { reason, advice } = HANDLING[failure.kind]
   const said = failure.kind === 'rejected' && failure.cause instanceof Error ? ` (${failure.cause.message})` : ''
   const where = groupId === undefined ? '' : ` on security group '${groupId}'`
-  return { inEffect: false, reason, message: `EC2 answered ${failure.code}${said}${where}: ${advice}` }
+  // The code of a call without an answer is the network's, and changes from try to try.
+  const what = failure.kind === 'unavailable' ? 'EC2 failed or did not answer' : `EC2 answered ${failure.code}${said}`
+  return { inEffect: false, reason, message: `${what}${where}: ${advice}` }
 }
 
 /** The outcome of every pod that claims something of the group, or was refused. */

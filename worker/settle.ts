@@ -149,7 +149,7 @@ async function hold(
   const heldFor = deps.now() - end.at
   if (heldFor < SAY_HELD_AFTER) return { againAfter: SAY_HELD_AFTER - heldFor }
   const { outcomes, trouble } = deps.findings(pod.uid)
-  const cause = trouble ?? [...(outcomes?.values() ?? [])].find(({ inEffect }) => !inEffect)
+  const cause = [...(outcomes?.values() ?? [])].find(({ inEffect }) => !inEffect) ?? trouble
   const note = cause === undefined ? verdict.why : `${verdict.why}: ${cause.message}`
   const condition = conditionOfEnded(note)
   if (!sameCondition(condition, pod.condition)) {

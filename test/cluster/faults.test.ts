@@ -70,7 +70,7 @@ t.test('EC2 is away while pods come and go: nothing is lost', async (t) => {
   await bed.fault({ action: '*', fault: 'reset' })
   await yard.pod('comer', group)
   await yard.delete('leaver')
-  t.match(await yard.event('comer', 'EC2Unavailable'), 'EC2 cannot be reached or failed')
+  t.match(await yard.event('comer', 'EC2Unavailable'), 'EC2 failed or did not answer')
   t.ok((await yard.get('leaver'))?.metadata?.finalizers?.includes(FINALIZER), 'held, for its rule is there')
   await bed.clearFaults()
   await yard.granted(group, [HTTPS], 'comer')

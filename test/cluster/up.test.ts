@@ -30,7 +30,7 @@ t.test('up serves a pod with what the env file says, and tells so once more', as
   t.match(await main('up'), new RegExp(`the bed '${BED}' is up already`))
   const names = (await readFile(join(directory, 'env'), 'utf8')).matchAll(/^export (\w+)=/gm)
   t.same([...names].map(([, name]) => name), [
-    'KUBECONFIG', 'AWS_REGION', 'AWS_ENDPOINT_URL_EC2', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'CLUSTER_ID',
+    'KUBECONFIG', 'AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_ENDPOINT_URL_EC2', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'CLUSTER_ID',
     'SECURITY_GROUP_ID', 'WEBHOOK_ADDR', 'METRICS_WEBHOOK_0', 'METRICS_WEBHOOK_1', 'METRICS_WORKER_0',
     'METRICS_WORKER_1', 'PATH'
   ]) // prettier-ignore
