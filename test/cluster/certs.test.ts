@@ -1,4 +1,5 @@
 /** The certificates job on a real API server, with the permissions that it ships with. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { eventually, startBed } from '../../bed/bed.ts'
 import type { Bed, KubeObject } from '../../bed/bed.ts'
@@ -115,6 +116,16 @@ t.test('without its Secret the job says what to do', async (t) => {
   ])
   await bed.ctl('start', 'certs-job')
   t.ok(await admits())
+})
+
+t.test('another image while the install Job is there: refused, and what 50-certs.yaml says helps', async (t) => {
+  const text = readFileSync(new URL('../../manifests/50-certs.yaml', import.meta.url), 'utf8')
+  const advice = /^# +kubectl (.* delete job .*)$/m.exec(text)?.[1] ?? ''
+  const apply = (image: string) => bed.kubectl(['apply', '-f', '-'], text.replaceAll('kube-sg:latest', image))
+  t.match(await apply('example.com/kube-sg:1'), { code: 0 })
+  t.match(await apply('example.com/kube-sg:2'), { code: 1, stderr: /field is immutable/ })
+  t.match(await bed.kubectl(advice.split(' ')), { code: 0 })
+  t.match(await apply('example.com/kube-sg:2'), { code: 0 })
 })
 
 t.test('nobody of ours may do more than its work', async (t) => {
