@@ -53,6 +53,7 @@ t.test(
       'Action=DeleteSecurityGroup&GroupId=sg-0def0000000000001',
       'Action=CreateSecurityGroup&GroupName=default&GroupDescription=x&VpcId=vpc-0def0000000000001',
       'Action=CreateTags&ResourceId.1=i-1&Tag.1.Key=k',
+      'Action=DescribeVpcs',
       'Action=DescribeVpcs&VpcId.1=vpc-1',
       'Action=DescribeVpcs&VpcId.1=vpc-00000000',
       'Action=AuthorizeSecurityGroupIngress&GroupId=sg-0def0000000000001&SourceSecurityGroupName=default',
