@@ -1,5 +1,4 @@
 import t from 'tap'
-import { codeOf, startTrial, tcp } from '../trial.ts'
 import type { Demand } from './policy.ts'
 import { parsePolicy, permits } from './policy.ts'
 
@@ -69,74 +68,4 @@ t.test('what is malformed or not simulated is refused, never ignored', async (t)
     ]
   ]
   for (const [document, message] of cases) t.throws(() => parsePolicy(document), { message })
-})
-
-t.test('a least-privilege policy, over the wire', async (t) => {
-  const { ec2, clientOf, control, createGroup, rulesOf } = await startTrial(t)
-  const arn = 'arn:aws:ec2:eu-west-1:123456789012:'
-  const allowed = { 'aws:ResourceTag/sg.amazonaws.com/cluster/c': 'allowed' }
-  const inVpc = { 'ec2:Vpc': `${arn}vpc/vpc-0abc0000000000002` }
-  const Allow = { Effect: 'Allow' }
-  const document = policy(
-    {
-      ...Allow,
-      Action: 'ec2:AuthorizeSecurityGroupIngress',
-      Resource: `${arn}security-group/*`,
-      Condition: { StringEquals: allowed, ArnEquals: inVpc }
-    },
-    {
-      ...Allow,
-      Action: 'ec2:RevokeSecurityGroupIngress',
-      Resource: `${arn}security-group/*`,
-      Condition: { ArnEquals: inVpc }
-    },
-    {
-      ...Allow,
-      Action: 'ec2:AuthorizeSecurityGroupIngress',
-      Resource: `${arn}security-group-rule/*`,
-      Condition: { StringLike: { 'aws:RequestTag/sg.amazonaws.com/owner': 'c/*' } }
-    },
-    {
-      ...Allow,
-      Action: 'ec2:CreateTags',
-      Resource: `${arn}security-group-rule/*`,
-      Condition: { StringEquals: { 'ec2:CreateAction': 'AuthorizeSecurityGroupIngress' } }
-    },
-    { ...Allow, Action: 'ec2:DescribeSecurityGroup*', Resource: '*' }
-  )
-  await control('POST', 'policies', { accessKey: 'AKIAWORKER', policy: document })
-  const worker = clientOf('AKIAWORKER')
-  const [optedIn, other, elsewhere] = [
-    await createGroup(),
-    await createGroup(),
-    await createGroup('vpc-0def0000000000001')
-  ]
-  await ec2.createTags({
-    Resources: [optedIn, elsewhere],
-    Tags: [{ Key: 'sg.amazonaws.com/cluster/c', Value: 'allowed' }]
-  })
-  const authorize = (GroupId: string, owner = 'c/1', DryRun = false) =>
-    worker.authorizeSecurityGroupIngress({
-      GroupId,
-      DryRun,
-      IpPermissions: [tcp(443, '10.0.0.1/32')],
-      TagSpecifications: [
-        { ResourceType: 'security-group-rule', Tags: [{ Key: 'sg.amazonaws.com/owner', Value: owner }] }
-      ]
-    })
-  const { SecurityGroupRules } = await authorize(optedIn)
-  const [id = ''] = (SecurityGroupRules ?? []).map((rule) => rule.SecurityGroupRuleId ?? '')
-  t.equal(await codeOf(authorize(optedIn, 'c/1', true)), 'DryRunOperation')
-  const denied = 'UnauthorizedOperation'
-  t.equal(await codeOf(authorize(other)), denied, 'no opt-in tag')
-  t.equal(await codeOf(authorize(other, 'c/1', true)), denied, 'DryRun tells it too')
-  t.equal(await codeOf(authorize(elsewhere)), denied, 'another VPC')
-  t.equal(await codeOf(authorize(optedIn, 'd/1')), denied, "another cluster's owner tag")
-  t.equal(await codeOf(worker.createTags({ Resources: [id], Tags: [{ Key: 'x' }] })), denied, 'tags only at creation')
-  t.equal(await codeOf(worker.describeVpcs({})), denied)
-  await ec2.deleteTags({ Resources: [optedIn] })
-  await worker.revokeSecurityGroupIngress({ GroupId: optedIn, SecurityGroupRuleIds: [id] })
-  t.strictSame(await rulesOf(optedIn), [], 'revoke does not need the tag')
-  await control('POST', 'policies', { accessKey: 'AKIAWORKER', policy: null })
-  await worker.describeVpcs({})
 })
