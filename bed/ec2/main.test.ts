@@ -16,7 +16,8 @@ t.test('prints its port, answers there, and ends with SIGTERM though calls hang 
   const child = start({ PORT: '0' })
   t.teardown(() => child.kill('SIGKILL'))
   const [line] = (await once(createInterface(child.stdout!), 'line')) as [string]
-  const { port } = JSON.parse(line) as { port: number }
+  const { port, state } = JSON.parse(line) as { port: number; state: string }
+  t.equal(state, 'in memory: it survives nothing')
   const origin = `http://127.0.0.1:${String(port)}`
   t.equal((await fetch(`${origin}/_sim/groups`)).status, 200)
   const post = (path: string, body: string) => fetch(origin + path, { method: 'POST', body, headers: signedHeaders() })

@@ -22,4 +22,4 @@ const stop = (): void => {
 process.once('SIGTERM', stop)
 process.once('SIGINT', stop)
 
-console.log(JSON.stringify({ port: server.port }))
+console.log(JSON.stringify({ port: server.port, state: 'in memory: it survives nothing' }))

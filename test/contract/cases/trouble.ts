@@ -77,12 +77,14 @@ export const trouble: Topic = {
       run: async (subject) => {
         await subject.control('POST', 'settings', { buckets: 'on', rulesPerGroup: 1000 })
         const GroupId = await subject.createGroup()
+        const startedAt = performance.now()
         const calls = Array.from({ length: 80 }, (_, i) =>
           authorize(subject, GroupId, tcp(i + 1, '10.0.0.1/32', '10.0.0.2/32', '10.0.0.3/32'))
         )
         const accepted = (await Promise.allSettled(calls)).filter(({ status }) => status === 'fulfilled').length
-        // What is refilled while they come, 5 in a second, is accepted too.
-        if (accepted < 50 || accepted > 75) expectSame(accepted, 50, 'accepted calls of 80')
+        // What is refilled while they come is accepted too.
+        const most = Math.min(80, 51 + ((performance.now() - startedAt) / 1000) * 5)
+        if (accepted < 50 || accepted > most) expectSame(accepted, 50, 'accepted calls of 80')
       }
     },
     {
