@@ -7,11 +7,13 @@ import type { SecurityGroupId } from '../shared/rules.ts'
 export interface Brake {
   /**
    * Asked before rules of living pods are taken away that they still ask for.
-   * @param wanted how many of this group; 0 takes the group's former wish back
+   * @param wanted how many of this group
    * @param owned rules of ours in all groups
    * @returns false: all of them stay
    */
   mayWithdraw(groupId: SecurityGroupId, wanted: number, owned: number, now: number): boolean
+  /** The group has nothing left to withdraw. */
+  takeBack(groupId: SecurityGroupId): void
   withdrawn(count: number, now: number): void
   engaged(): boolean
 }
@@ -28,13 +30,16 @@ export function createBrake(): Brake {
   let engaged = false
   return {
     mayWithdraw(groupId, wanted, owned, now) {
-      if (wanted === 0) pending.delete(groupId)
-      else pending.set(groupId, wanted)
+      pending.set(groupId, wanted)
       done = done.filter(({ at }) => at + WINDOW > now)
       const recent = done.reduce((sum, { count }) => sum + count, 0)
       const total = [...pending.values()].reduce((sum, count) => sum + count, recent)
       engaged = total > FEW && total > SHARE * (owned + recent)
       return !engaged
+    },
+    takeBack(groupId) {
+      pending.delete(groupId)
+      if (pending.size === 0) engaged = false
     },
     withdrawn: (count, at) => void done.push({ at, count }),
     engaged: () => engaged

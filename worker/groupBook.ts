@@ -127,7 +127,8 @@ export function createGroupBook(lag: number): GroupBook {
     groupsWithSource: (cidr) => bySource.get(cidr) ?? NONE,
     groupsDescribing: (description) => byDescription.get(description) ?? NONE,
     prune(inUse) {
-      for (const [groupId, { owned, unseen }] of views) {
+      for (const groupId of records.keys()) {
+        const { owned, unseen } = view(groupId)
         if (owned.length + unseen.size > 0 || inUse.has(groupId) || record(groupId).observation.writes.length > 0)
           continue
         views.delete(groupId)

@@ -3,10 +3,11 @@
  * hides, and claims that have ended. No I/O: time is an argument, and what a change touches is told to the listener.
  */
 import { ruleKey } from '../shared/rules.ts'
-import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
+import type { Rule, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { rulesOf } from './desired.ts'
 import type { PodView } from './desired.ts'
 import { Multimap } from './multimap.ts'
+import { addressOf } from './orphans.ts'
 import { startedLater } from './pods.ts'
 import type { ObservedPod } from './pods.ts'
 import { endSeen, groupsOf, rememberAddresses, signature } from './podView.ts'
@@ -106,6 +107,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       )
       for (const rule of rulesOf(old.pod.declaration.requests, groupId, old.addresses)) {
         if (kept.has(ruleKey(rule))) continue
+        if (before === undefined && isAskedByHolder(groupId, rule)) continue
         const claims = former.get(groupId) ?? new Map<RuleKey, FormerClaim>()
         const earlier = claims.get(ruleKey(rule))?.pod.uid
         former.set(groupId, claims.set(ruleKey(rule), { pod: old.pod, since: after?.end?.at ?? now }))
@@ -113,6 +115,16 @@ export function createPodCache(listener: PodCacheListener): PodCache {
         formerByPod.add(old.pod.uid, groupId)
       }
     }
+  }
+
+  /** A pod that is first seen ended may have left its rule to whoever lives at its address and asks for the same. */
+  const isAskedByHolder = (groupId: SecurityGroupId, rule: Rule): boolean => {
+    const address = addressOf(rule) ?? ''
+    return [...byAddress.get(address)].some((uid) =>
+      rulesOf(views.get(uid)?.pod.declaration.requests ?? [], groupId, [address]).some(
+        (asked) => ruleKey(asked) === ruleKey(rule)
+      )
+    )
   }
 
   const dropFormer = (groupId: SecurityGroupId, uid: string): void => {
@@ -135,12 +147,12 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     return touched
   }
 
-  /** Whoever merely remembers an address that a later-started pod reports no longer has it. */
-  const dropRemembered = (address: string, reporter: ObservedPod, now: number): void => {
+  /** Whoever merely remembers an address no longer has it once another pod newly reports it, or one that started later does. */
+  const dropRemembered = (address: string, reporter: ObservedPod, newly: boolean, now: number): void => {
     for (const uid of [...byAddress.get(address)]) {
       const view = views.get(uid)
       if (view === undefined || uid === reporter.uid || view.pod.addresses.includes(address)) continue
-      if (startedLater(view.pod, reporter) !== reporter) continue
+      if (!newly && startedLater(view.pod, reporter) !== reporter) continue
       const without = { ...view, addresses: view.addresses.filter((other) => other !== address) }
       unindex(view)
       rememberClaims(view, without, now)
@@ -162,7 +174,10 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     if (before !== undefined) unindex(before)
     rememberClaims(before, after, now)
     index(after)
-    for (const address of pod.addresses) dropRemembered(address, pod, now)
+    // The status of an ended pod goes on naming an address that it no longer has.
+    for (const address of end === undefined ? pod.addresses : []) {
+      dropRemembered(address, pod, before !== undefined && !before.addresses.includes(address), now)
+    }
     revisions.set(pod.uid, ++revision)
     if (before === undefined || signature(before) !== signature(after)) listener.groupsTouched(touchedBy(before, after))
     listener.podTouched(pod.uid)
@@ -184,6 +199,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const vanish = (uid: string, now: number): void => {
     // A standby asks nobody; when it leads, its first pass over all pods finds who merely lost the label.
     if (!remembering || expected.has(uid)) return gone(uid, now)
+    if (!views.has(uid)) return
     missing.add(uid)
     revisions.set(uid, ++revision)
     listener.podTouched(uid)
@@ -224,7 +240,9 @@ export function createPodCache(listener: PodCacheListener): PodCache {
         }
       }
     },
-    expectGone: (uid) => void expected.add(uid),
+    expectGone(uid) {
+      if (views.has(uid)) expected.add(uid)
+    },
     revision: (uid) => revisions.get(uid) ?? 0,
     view: (uid) => views.get(uid),
     views: () => views.values(),

@@ -12,11 +12,13 @@ import type { Brake } from './brake.ts'
 import { decide, isStillAskedFor, quotaOf } from './decision.ts'
 import type { DecisionDeps } from './decision.ts'
 import type { Claim, Desired } from './desired.ts'
+import { podDescribed } from './description.ts'
 import { HANDLING } from './failures.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Prover } from './prover.ts'
 import { Ec2Failure } from './securityGroups.ts'
+import type { ObservedRule } from './securityGroups.ts'
 
 export interface ReconcileDeps extends ApplyDeps, DecisionDeps {
   readonly prove: Prover
@@ -83,8 +85,10 @@ function conclude(
   failure: Ec2Failure | undefined
 ): number | undefined {
   const { book, cache } = deps
-  const { desired, plan } = decide(deps, groupId)
+  // What is left after the run takes its room, whatever kept it from being revoked.
+  const { desired, plan } = decide(deps, groupId, () => false)
   const former = new Set([...cache.formerClaims(groupId).values()].map(({ pod }) => pod.uid))
+  for (const uid of heldBy(deps, groupId, plan.orphans)) former.add(uid)
   settleFormerClaims(deps, groupId, desired)
   const view = book.view(groupId)
   const quota = Math.min(...Object.values(quotaOf(deps, groupId)))
@@ -143,9 +147,9 @@ async function authorizeMissing(
     failures = []
     const attempt = attemptInto(failures)
     const { revokeFirst } = decide(deps, groupId).plan
-    const kept = revokeFirst ? await attempt(() => revokeExplained(deps, groupId)) : undefined
+    if (revokeFirst) await attempt(() => revokeExplained(deps, groupId))
     // What could not be revoked takes its room; only what fits without it is tried.
-    const { authorize } = decide(deps, groupId, kept === undefined ? undefined : () => false).plan
+    const { authorize } = decide(deps, groupId, () => false).plan
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed))
     if (!(refused instanceof Ec2Failure) || refused.kind !== 'quota' || round === 2) break
     await attempt(() => learnQuota(deps, groupId, authorize))
@@ -158,7 +162,8 @@ async function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId): P
   const { book, brake, logger, now } = deps
   const { revoke } = decide(deps, groupId).plan
   const withdrawals = revoke.filter((rule) => isStillAskedFor(deps, groupId, rule))
-  const concerned = withdrawals.length > 0 || brake.engaged()
+  if (withdrawals.length === 0) brake.takeBack(groupId)
+  const concerned = withdrawals.length > 0
   const owned = concerned ? book.groupsWithOwned().reduce((sum, id) => sum + book.view(id).owned.length, 0) : 0
   const free = !concerned || brake.mayWithdraw(groupId, withdrawals.length, owned, now())
   if (!free) {
@@ -171,7 +176,7 @@ async function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId): P
   await revokeRules(deps, groupId, free ? revoke : revoke.filter((rule) => !withdrawals.includes(rule)))
   if (free && withdrawals.length > 0) {
     brake.withdrawn(withdrawals.length, now())
-    brake.mayWithdraw(groupId, 0, owned, now())
+    brake.takeBack(groupId)
   }
 }
 
@@ -184,7 +189,10 @@ async function learnQuota(
   book.takeRules(await ec2.readRules([groupId]))
   const { owned, foreign } = book.view(groupId)
   const quota: Partial<Record<Family, number>> = {}
-  for (const family of new Set(refused.map(({ rule }) => familyOf(rule.cidr)))) {
+  // A family that has room left took all of its claims.
+  const there = new Set([...owned, ...foreign].map(ruleKey))
+  const missing = refused.filter(({ rule }) => !there.has(ruleKey(rule)))
+  for (const family of new Set(missing.map(({ rule }) => familyOf(rule.cidr)))) {
     quota[family] = [...owned, ...foreign].filter(({ cidr }) => familyOf(cidr) === family).length
   }
   book.learnQuota(groupId, quota)
@@ -200,6 +208,22 @@ async function revokeOrphans(deps: ReconcileDeps, groupId: SecurityGroupId): Pro
   const still = decide(deps, groupId).plan.orphans.filter(({ id }) => proven.has(id))
   await revokeRules(deps, groupId, still)
   return againAfter
+}
+
+/** Ended pods that the group, or a rule left in it, may keep from being released: this run was an attempt for them too. */
+function heldBy(
+  { cache, clusterId }: ReconcileDeps,
+  groupId: SecurityGroupId,
+  left: readonly ObservedRule[]
+): string[] {
+  const described = left.map(({ description }) => {
+    const named = podDescribed(clusterId, description)
+    return named === undefined ? undefined : cache.named(named.namespace, named.name)
+  })
+  return [...cache.viewsOf(groupId), ...described]
+    .filter((view) => view !== undefined)
+    .filter(({ end, pod }) => end !== undefined && pod.finalized)
+    .map(({ pod }) => pod.uid)
 }
 
 /** Forgets former claims whose rule is gone, or is claimed again. */

@@ -59,15 +59,18 @@ const LOOK_AGAIN = 5000
 
 export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ againAfter?: number }> {
   const { cache, cluster, now } = deps
+  // Who takes our marks off again and again must not make us put them on as fast.
+  const putAt = new Map<string, number>()
   return async (uid) => {
     // Of a pod without our label the watch tells nothing.
     if (cache.isVanished(uid) || cache.view(uid)?.pod.labelled === false) await lookAgain(deps, uid)
     const view = cache.view(uid)
     if (view === undefined) {
       deps.forget(uid)
+      putAt.delete(uid)
       return {}
     }
-    if (view.end === undefined && view.pod.annotated) return serveLiving(deps, view)
+    if (view.end === undefined && view.pod.annotated) return serveLiving(deps, view, putAt)
     if (!view.pod.finalized) return {}
     const verdict = mayRelease(view, releaseFacts(deps, view), now(), deps.maxHold)
     if (verdict.release) {
@@ -84,30 +87,36 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
 }
 
 /** Puts our marks back if they are missing, and says what the pod has. */
-async function serveLiving(deps: SettleDeps, view: PodView): Promise<{ againAfter?: number }> {
+async function serveLiving(
+  deps: SettleDeps,
+  view: PodView,
+  putAt: Map<string, number>
+): Promise<{ againAfter?: number }> {
   const { finalized, hostNetwork, labelled } = view.pod
   let unmarked: Error | undefined
-  if (!hostNetwork && !(finalized && labelled)) {
+  if (!hostNetwork && !(finalized && labelled) && (putAt.get(view.pod.uid) ?? -Infinity) + LOOK_AGAIN <= deps.now()) {
+    putAt.set(view.pod.uid, deps.now())
     await putMarks(deps, view).catch((error: unknown) => {
       unmarked = error instanceof Error ? error : new Error(String(error))
     })
   }
   await say(deps, view, livingCondition(deps, view))
   if (unmarked !== undefined) throw unmarked
-  return labelled ? {} : { againAfter: LOOK_AGAIN }
+  return labelled && (finalized || hostNetwork) ? {} : { againAfter: LOOK_AGAIN }
 }
 
 /** The watch lost sight of the pod: only the API server knows whether it is gone or merely lost its label. */
 async function lookAgain({ cache, cluster, logger, now }: SettleDeps, uid: string): Promise<void> {
   const last = cache.view(uid)?.pod
-  if (last === undefined) return
+  if (last === undefined) return cache.gone(uid, now())
   const revision = cache.revision(uid)
   const pod = await cluster.pod(last.namespace, last.name)
   // The watch has told something since, which is newer than this answer.
   if (cache.revision(uid) !== revision) return
   if (pod?.uid !== uid) return cache.gone(uid, now())
   if (cache.isVanished(uid)) logger.warn({ ...podKeys(pod) }, 'pod lost the label by which it is watched')
-  cache.change(pod, now())
+  // What is known already must not touch the pod: it would be looked at again at once, for ever.
+  if (cache.isVanished(uid) || JSON.stringify(pod) !== JSON.stringify(last)) cache.change(pod, now())
   const view = cache.view(uid)
   // Nothing of ours is on it and nothing should be, so nothing will ever tell of it again.
   if (!pod.labelled && !pod.finalized && (!pod.annotated || view?.end !== undefined)) cache.gone(uid, now())

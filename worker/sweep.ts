@@ -26,11 +26,18 @@ export interface SweepDeps {
 }
 
 /**
- * Reads EC2 in as few calls as it allows: our rules by owner tag, then groups and rules of all claimed groups, 200 to a call.
+ * Reads our rules everywhere, by owner tag. From then on what is not known is not there.
  * @throws Ec2Failure
  */
-export async function sweepEc2({ book, cache, ec2, now }: SweepDeps): Promise<void> {
+export async function sweepOwned({ book, ec2 }: SweepDeps): Promise<void> {
   book.takeOwnedRules(await ec2.readOwnedRules())
+}
+
+/**
+ * Reads tags and rules of all claimed groups, in as few calls as EC2 allows: 200 groups to a call.
+ * @throws Ec2Failure
+ */
+export async function sweepClaimed({ book, cache, ec2, now }: SweepDeps): Promise<void> {
   const claimed = claimedGroups(cache)
   const readAt = now()
   const groups = await ec2.readGroups(claimed)

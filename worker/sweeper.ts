@@ -5,7 +5,7 @@ import { failureOutcome } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Timers } from './queue.ts'
 import { Ec2Failure } from './securityGroups.ts'
-import { enqueueEverything, sweepEc2, sweepNodes, sweepOverlooked } from './sweep.ts'
+import { enqueueEverything, sweepClaimed, sweepNodes, sweepOverlooked, sweepOwned } from './sweep.ts'
 import type { SweepDeps } from './sweep.ts'
 
 export interface SweeperDeps extends SweepDeps {
@@ -14,8 +14,10 @@ export interface SweeperDeps extends SweepDeps {
   readonly interval: number
   /** EC2_READ_LAG, milliseconds. */
   readonly readLag: number
-  /** All our rules have been read. Called before anything is put to the queues. */
-  readonly onRead: () => void
+  /** All our rules have been read: from here on what is not known is not there. Called before anything is put to the queues. */
+  readonly onOwnedRead: () => void
+  /** Everything has been read. */
+  readonly onReadable: () => void
   /** Nobody can be served, for this reason. */
   readonly onUnreadable: (trouble: Outcome) => void
   readonly onDone: (result: 'success' | 'error') => void
@@ -38,28 +40,31 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   let running: Promise<void> = Promise.resolve()
   let stopped = false
   let failures = 0
-  let first = true
+  let firstAt = Infinity
   let overlookedAt = -Infinity
 
   /** @returns the delay until the next sweep */
   const readEc2 = async (): Promise<number> => {
     try {
-      await sweepEc2(deps)
+      await sweepOwned(deps)
+      deps.onOwnedRead()
+      await sweepClaimed(deps)
     } catch (error) {
       if (!(error instanceof Ec2Failure)) throw error
       failures += 1
       logger.error({ err: error, failures }, 'EC2 could not be read')
       deps.onUnreadable(failureOutcome(undefined, error))
+      // What ended can be revoked if only our own rules could be read.
+      enqueueEverything(deps)
       const { retryAfter, slowest } = HANDLING[error.kind]
       return Math.min(interval, backoff(failures, retryAfter, slowest, timers.chance()))
     }
     failures = 0
-    // What EC2 hid from the first read, because it was another's last write, it shows by the second.
-    const again = first ? Math.min(interval, deps.readLag) : interval
-    first = false
-    deps.onRead()
+    firstAt = Math.min(firstAt, now())
+    deps.onReadable()
     enqueueEverything(deps)
-    return again
+    // What EC2 hid from the first read, because it was another's last write, it shows to one that is later by the lag.
+    return now() < firstAt + deps.readLag ? Math.min(interval, deps.readLag) : interval
   }
 
   /**
@@ -87,7 +92,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     try {
       await passOverPods()
       next = await readEc2()
-      await sweepNodes(deps)
+      await sweepNodes(deps).catch((err: unknown) => logger.error({ err }, 'nodes could not be looked for'))
       deps.onDone(failures === 0 ? 'success' : 'error')
     } catch (err) {
       next = Math.min(next, AFTER_FAILURE)

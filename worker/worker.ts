@@ -174,11 +174,10 @@ export function createWorker(deps: WorkerDeps): Worker {
     timers,
     interval: settings.SWEEP_INTERVAL,
     readLag: settings.EC2_READ_LAG,
-    onRead() {
-      // From here on what is not known is not there.
+    onOwnedRead() {
       if (state === 'leading') state = 'trusted'
-      findings.setTrouble(undefined)
     },
+    onReadable: () => findings.setTrouble(undefined),
     onUnreadable(trouble) {
       findings.setTrouble(trouble)
       for (const { end, pod } of cache.views()) {

@@ -18,12 +18,17 @@ export class WorldCluster {
   #watch: ((tell: Worker['cache']) => void)[] = []
   #listener: Worker['cache'] | undefined
   down = false
+  /** What RBAC says of every service account; it rejects when nobody can tell. */
+  may: () => Promise<boolean> = () => Promise.resolve(true)
+  calls = 0
   /** Lists by address fail. */
   unlisted = false
   /** Lists of all pods succeed. */
   overlooking = true
   /** Conditions cannot be written. */
   wordless = false
+  /** Nodes cannot be read. */
+  nodeless = false
   readonly nodes = new Set(['node-0'])
   watchDelay = 30
   #generation = 0
@@ -95,6 +100,7 @@ export class WorldCluster {
   }
 
   async #call<T>(effect: () => T): Promise<T> {
+    this.calls += 1
     await this.#clock.sleep(5)
     if (this.down) throw new Error('the API server is down')
     return effect()
@@ -118,7 +124,11 @@ export class WorldCluster {
           if (!this.overlooking) throw new Error('the API server does not list')
           return [...this.pods.values()].filter((pod) => !pod.labelled && (pod.annotated || pod.finalized))
         }),
-      nodeExists: (name) => this.#call(() => this.nodes.has(name)),
+      nodeExists: (name) =>
+        this.#call(() => {
+          if (this.nodeless) throw new Error('nodes may not be read')
+          return this.nodes.has(name)
+        }),
       stamp: (ref) =>
         this.#call(() => {
           const pod = this.#same(ref)

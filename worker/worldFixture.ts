@@ -79,7 +79,7 @@ export function createWorld(
       settings: settingsWith(more),
       ec2: handsOf(ec2.securityGroups(), mine),
       cluster: handsOf(cluster.cluster(), mine),
-      mayUse: () => Promise.resolve(true),
+      mayUse: () => cluster.may(),
       nodes: { names: () => cluster.nodes, addresses: () => new Set() },
       record: (event) => cluster.events.push(event),
       metrics: createMetrics(new Registry(), false),
