@@ -7,9 +7,12 @@ import { TOPICS } from './topics.ts'
 const runs = await runBoth(process.env, (line) => t.comment(line))
 const known = await readDifferences()
 
+// In the outer run comments of a file are not shown; this is.
+for (const [target, outcomes] of runs)
+  console.error(`contract of EC2 on ${target}: ${summarizeRun(outcomes, 'differ')}`)
+
 for (const [target, outcomes] of runs) {
   t.test(`every case on ${target}`, async (t) => {
-    t.comment(summarizeRun(outcomes))
     for (const { name, result } of outcomes) {
       // Not applicable is not passed: it is told, and counts for nothing.
       if (result.kind === 'not applicable') t.comment(`not applicable: ${name}: it lacks ${result.lacking.join(', ')}`)

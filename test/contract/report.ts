@@ -6,10 +6,10 @@ import { casesOf, count } from './suite.ts'
 /** Outcomes by the name of their target. */
 export type Runs = ReadonlyMap<string, readonly Outcome[]>
 
-/** `12 passed, 1 failed, 3 not applicable` */
-export function summarizeRun(outcomes: readonly Outcome[]): string {
+/** `12 passed, 1 failed, 3 not applicable`; of a target that may be otherwise, `1 differ`. */
+export function summarizeRun(outcomes: readonly Outcome[], failing: 'failed' | 'differ' = 'failed'): string {
   const { passed, failed, notApplicable } = count(outcomes)
-  return `${String(passed)} passed, ${String(failed)} failed, ${String(notApplicable)} not applicable`
+  return `${String(passed)} passed, ${String(failed)} ${failing}, ${String(notApplicable)} not applicable`
 }
 
 /** One line, as it comes. */
@@ -37,7 +37,7 @@ export function renderText(topics: readonly Topic[], runs: Runs): string {
       return [`${cells}${name}`, ...whys.map((why) => `${' '.repeat(width * targets.length)}  ${why}`)]
     })
   ])
-  return [...lines, '', ...targets.map((name) => `${name}: ${summarizeRun(runs.get(name) ?? [])}`)].join('\n')
+  return [...lines, '', ...targets.map((name) => `${name}: ${summarizeRun(runs.get(name) ?? [], 'differ')}`)].join('\n')
 }
 
 const outcomeOf = (runs: Runs, target: string, name: string): Outcome | undefined =>
@@ -85,7 +85,7 @@ function renderMarkdown(topics: readonly Topic[], runs: Runs): string {
     '',
     '## The cases',
     '',
-    [...runs].map(([name, outcomes]) => `${name}: ${summarizeRun(outcomes)}`).join('; ') + '.',
+    [...runs].map(([name, outcomes]) => `${name}: ${summarizeRun(outcomes, 'differ')}`).join('; ') + '.',
     ...topics.flatMap((topic) => ['', `### ${topic.title}`, '', ...renderTopic(topic, runs)])
   ].join('\n')
 }

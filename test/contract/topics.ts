@@ -2,6 +2,7 @@
 import type { Topic } from './case.ts'
 import { authorizing } from './cases/authorize.ts'
 import { descriptions } from './cases/descriptions.ts'
+import { filters } from './cases/filters.ts'
 import { identity } from './cases/identity.ts'
 import { ids } from './cases/ids.ts'
 import { malformed } from './cases/malformed.ts'
@@ -25,6 +26,7 @@ export const TOPICS: readonly Topic[] = [
   quotas,
   ids,
   reads,
+  filters,
   permissions,
   wire,
   trouble

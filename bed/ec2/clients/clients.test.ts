@@ -28,7 +28,8 @@ const clientEnvironment = {
   AWS_ACCESS_KEY_ID: 'AKIACLI',
   AWS_SECRET_ACCESS_KEY: 'not-a-secret',
   AWS_MAX_ATTEMPTS: '1',
-  AWS_PAGER: ''
+  AWS_PAGER: '',
+  PYTHONDONTWRITEBYTECODE: '1'
 }
 
 const python = await installClients(environment, (line) => t.comment(line))

@@ -1,4 +1,4 @@
-/** AuthorizeSecurityGroupIngress: what it answers, and that it does all of a call or nothing. */
+/** AuthorizeSecurityGroupIngress: what it answers, and that it does all of a call or nothing. Long, as a list of cases is. */
 import type { IpPermission } from '@aws-sdk/client-ec2'
 import type { Case, Topic } from '../case.ts'
 import { api, ERRORS, issue, model } from '../sources.ts'

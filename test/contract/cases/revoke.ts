@@ -1,4 +1,4 @@
-/** RevokeSecurityGroupIngress, by rule id and by permission. */
+/** RevokeSecurityGroupIngress, by rule id and by permission. Long, as a list of cases is. */
 import type { Case, Topic } from '../case.ts'
 import { api, issue, model } from '../sources.ts'
 import {

@@ -1,4 +1,4 @@
-/** Tags of rules and groups: at creation, later, and their limits. */
+/** Tags of rules and groups: at creation, later, and their limits. Long, as a list of cases is. */
 import type { Tag } from '@aws-sdk/client-ec2'
 import type { Case, Topic } from '../case.ts'
 import { api, ERRORS, model, TAGS } from '../sources.ts'

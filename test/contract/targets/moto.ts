@@ -4,9 +4,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { installMoto } from '../../../bed/ec2/clients/install.ts'
-import type { Capability } from '../case.ts'
+import type { Capability, VpcKind } from '../case.ts'
+import type { Target } from '../suite.ts'
 import type { RunningTarget } from './simulator.ts'
-import { withSubject } from './subject.ts'
+import { createNamelessGroup, withSubject } from './subject.ts'
 
 const REGION = 'eu-west-1'
 const CAPABLE: readonly Capability[] = ['a default VPC', 'a VPC that is not the default']
@@ -36,41 +37,40 @@ export async function startMoto(
     const endpoint = await readEndpoint(createInterface({ input: child.stderr }), exited)
     // Nobody reads its log, and a full pipe would stop it.
     child.stderr.resume()
-    const config = {
-      endpoint,
-      region: REGION,
-      credentials: { accessKeyId: 'AKIACASE', secretAccessKey: 'not-a-secret' }
-    }
-    const vpcs = await createVpcs(new EC2(config))
-    return {
-      name: 'moto',
-      capabilities: new Set(CAPABLE),
-      close,
-      withSubject: (run) =>
-        withSubject(
-          {
-            endpoint,
-            region: REGION,
-            config,
-            quota: 60,
-            vpcs,
-            readLag: 0,
-            async createGroup(ec2, VpcId) {
-              const name = `contract-${String(Math.random()).slice(2)}`
-              const { GroupId } = await ec2.createSecurityGroup({ GroupName: name, Description: 'of a case', VpcId })
-              return GroupId ?? ''
-            },
-            // They go with the process.
-            removeGroups: () => Promise.resolve()
-          },
-          run
-        )
-    }
+    return { ...motoAt(endpoint, await createVpcs(endpoint)), close }
   } catch (error) {
     await close()
     throw error
   }
 }
+
+type Vpcs = Readonly<Record<VpcKind, string>>
+
+const configOf = (endpoint: string) => ({
+  endpoint,
+  region: REGION,
+  credentials: { accessKeyId: 'AKIACASE', secretAccessKey: 'not-a-secret' }
+})
+
+const motoAt = (endpoint: string, vpcs: Vpcs): Target => ({
+  name: 'moto',
+  capabilities: new Set(CAPABLE),
+  withSubject: (run) =>
+    withSubject(
+      {
+        endpoint,
+        region: REGION,
+        config: configOf(endpoint),
+        quota: 60,
+        vpcs,
+        readLag: 0,
+        createGroup: createNamelessGroup,
+        // They go with the process.
+        removeGroups: () => Promise.resolve()
+      },
+      run
+    )
+})
 
 /** Its server prints the port that it was given, once it listens. */
 async function readEndpoint(lines: AsyncIterable<string>, exited: Promise<unknown>): Promise<string> {
@@ -91,7 +91,8 @@ async function readEndpoint(lines: AsyncIterable<string>, exited: Promise<unknow
 }
 
 /** It has a default VPC at start; another is made. */
-async function createVpcs(ec2: EC2): Promise<{ readonly default: string; readonly other: string }> {
+async function createVpcs(endpoint: string): Promise<Vpcs> {
+  const ec2 = new EC2(configOf(endpoint))
   const { Vpcs = [] } = await ec2.describeVpcs({})
   const { Vpc } = await ec2.createVpc({ CidrBlock: '10.64.0.0/16' })
   ec2.destroy()

@@ -4,7 +4,7 @@ import { DEFAULT_VPC_ID, OTHER_VPC_ID } from '../../../bed/ec2/state/account.ts'
 import type { Callers, Subject } from '../case.ts'
 import { CAPABILITIES } from '../case.ts'
 import type { Target } from '../suite.ts'
-import { withSubject } from './subject.ts'
+import { createNamelessGroup, withSubject } from './subject.ts'
 
 const REGION = 'eu-west-1'
 
@@ -49,11 +49,7 @@ export function simulatorAt(endpoint: string): Target {
           vpcs: { default: DEFAULT_VPC_ID, other: OTHER_VPC_ID },
           readLag: 0,
           control,
-          async createGroup(ec2, VpcId) {
-            const name = `contract-${String(Math.random()).slice(2)}`
-            const { GroupId } = await ec2.createSecurityGroup({ GroupName: name, Description: 'of a case', VpcId })
-            return GroupId ?? ''
-          },
+          createGroup: createNamelessGroup,
           // The next case's reset takes them away.
           removeGroups: () => Promise.resolve(),
           callers: (client) => callersOf(client, control)

@@ -28,25 +28,8 @@ export async function withSubject(here: Surroundings, run: (subject: Subject) =>
   const clients: EC2[] = []
   const groups: string[] = []
   const client = (changes: Partial<EC2ClientConfig>): EC2 => {
-    const made = new EC2({
-      maxAttempts: 1,
-      requestHandler: new NodeHttpHandler({
-        connectionTimeout: 5000,
-        requestTimeout: 30_000,
-        throwOnRequestTimeout: true
-      }),
-      ...here.config,
-      ...changes
-    })
+    const made = createClient(here, changes)
     clients.push(made)
-    // Before each attempt, repeated ones too.
-    made.middlewareStack.add(
-      (next) => (args) => {
-        here.stop?.throwIfAborted()
-        return next(args)
-      },
-      { step: 'finalizeRequest', priority: 'low' }
-    )
     return made
   }
   const ec2 = client({})
@@ -82,6 +65,35 @@ export async function withSubject(here: Surroundings, run: (subject: Subject) =>
       for (const each of clients) each.destroy()
     }
   }
+}
+
+function createClient({ config, stop }: Surroundings, changes: Partial<EC2ClientConfig>): EC2 {
+  const client = new EC2({
+    maxAttempts: 1,
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: 5000,
+      requestTimeout: 30_000,
+      throwOnRequestTimeout: true
+    }),
+    ...config,
+    ...changes
+  })
+  // Before each attempt, repeated ones too.
+  client.middlewareStack.add(
+    (next) => (args) => {
+      stop?.throwIfAborted()
+      return next(args)
+    },
+    { step: 'finalizeRequest', priority: 'low' }
+  )
+  return client
+}
+
+/** For targets where nobody else is: the name need only be new. */
+export async function createNamelessGroup(ec2: EC2, VpcId: string): Promise<string> {
+  const GroupName = `contract-${String(Math.random()).slice(2)}`
+  const { GroupId } = await ec2.createSecurityGroup({ GroupName, Description: 'of a case', VpcId })
+  return GroupId ?? ''
 }
 
 const absent = (): never => {
