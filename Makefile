@@ -1,4 +1,4 @@
-# Bare `make` lists the targets. Each does its own set-up on a machine with make, Node >= 20, Go >= 1.26 and Python >= 3.9.
+# Bare `make` lists the targets. Each does its own set-up on a machine with make, Node >= 20, Go >= 1.26 and Python >= 3.10.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

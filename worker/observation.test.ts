@@ -67,3 +67,12 @@ t.test('a rule that we just made is recent, one from a read is not', async (t) =
     [true, false, false]
   )
 })
+
+t.test('a foreign rule in a lagging read does not hide that ours may be there', async (t) => {
+  const lost = withWrites(withRead(UNREAD, [rule('f', false)], 90, true, LAG), [
+    { kind: 'maybeAuthorized', at: 100, key }
+  ])
+  t.equal(viewOf(lost).unseen.get(key), 'possible')
+  t.equal(viewOf(withRead(lost, [rule('f', false)], 105, true, LAG)).unseen.get(key), 'possible')
+  t.equal(viewOf(withRead(lost, [rule('f', false)], 110, true, LAG)).unseen.size, 0)
+})

@@ -77,7 +77,8 @@ export function viewOf(known: Observation): GroupView {
     else unseen.set(write.key, write.kind === 'provenPresent' ? 'proven' : 'possible')
   }
   const rules = [...owned.values()]
-  for (const rule of [...rules, ...known.foreign]) unseen.delete(ruleKey(rule))
+  // A foreign rule proves nothing of ours: a lagging read may show what stood there before.
+  for (const rule of rules) unseen.delete(ruleKey(rule))
   return { owned: rules, foreign: known.foreign.filter((rule) => !owned.has(rule.id)), unseen }
 }
 

@@ -215,7 +215,9 @@ function releaseFacts({ book, cache, clusterId, findings, trusted }: SettleDeps,
   }
   const holderOf = (address: string, groupId: SecurityGroupId): PodView | undefined => {
     const uid = cache.holder(address) ?? ''
-    return findings(uid).outcomes?.get(groupId)?.inEffect === true ? cache.view(uid) : undefined
+    // One that the watch lost sight of may be gone: who knows that it lives?
+    if (cache.isVanished(uid) || findings(uid).outcomes?.get(groupId)?.inEffect !== true) return undefined
+    return cache.view(uid)
   }
   return { trusted: trusted(), rules, unsettledClaims, holderOf, attempted: findings(pod.uid).attempted }
 }

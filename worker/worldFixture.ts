@@ -112,14 +112,17 @@ export function createWorld(
   }
 }
 
-/** The rules that the truth asks for: of living pods that hold an address, the later-started where two report one. */
-export function wantedRules(cluster: WorldCluster, groupId: SecurityGroupId, now: number): Rule[] {
+/**
+ * The rules that the truth asks for: of living pods that hold an address, the later-started where two report one.
+ * @param ours only of pods that our finalizer holds: without it nothing new is made, and nothing inherited
+ */
+export function wantedRules(cluster: WorldCluster, groupId: SecurityGroupId, now: number, ours = false): Rule[] {
   const living = [...cluster.pods.values()].filter((pod) => endOf(pod, false, now) === undefined)
   return living.flatMap((pod) => {
     const held = pod.addresses.filter(
       (address) => !living.some((other) => other.startedAt > pod.startedAt && other.addresses.includes(address))
     )
-    return rulesOf(pod.declaration.requests, groupId, held)
+    return ours && !pod.finalized ? [] : rulesOf(pod.declaration.requests, groupId, held)
   })
 }
 
