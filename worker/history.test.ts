@@ -197,11 +197,11 @@ async function live(steps: readonly Step[]): Promise<string[]> {
     // Another pod at the address that we hold answers for the rule: its release is looked at just so.
     const others = [...cluster.pods.values()].filter((other) => other.uid !== pod.uid && other.finalized)
     const alone = pod.addresses.filter((address) => !others.some(({ addresses }) => addresses.includes(address)))
-    for (const rules of ec2.rules.values()) {
+    for (const [groupId, rules] of ec2.rules) {
+      const wanted = new Set(wantedRules(cluster, groupId, clock.now()).map(ruleKey))
       for (const rule of rules.values()) {
-        if (rule.owned && alone.some((address) => rule.cidr === `${address}/32`)) {
-          wrongs.push(`${pod.uid} was released before its rule ${ruleKey(rule)} was gone`)
-        }
+        const left = rule.owned && !wanted.has(ruleKey(rule)) && alone.some((address) => rule.cidr === `${address}/32`)
+        if (left) wrongs.push(`${pod.uid} was released before its rule ${ruleKey(rule)} was gone`)
       }
     }
   }
