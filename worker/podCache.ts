@@ -1,6 +1,7 @@
 /**
  * The pods that concern the worker, as last seen, with what must be remembered beyond that: addresses that a blank status
  * hides, and claims that have ended. No I/O: time is an argument, and what a change touches is told to the listener.
+ * Longer than most files here: each of its indexes must change with all others, in one place.
  */
 import { ruleKey } from '../shared/rules.ts'
 import type { Rule, RuleKey, SecurityGroupId } from '../shared/rules.ts'
