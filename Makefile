@@ -1,4 +1,4 @@
-# Bare `make` lists the targets. Each does its own set-up on a machine with make, Node >= 20, Go >= 1.26 and Python >= 3.10.
+# Bare `make` lists the targets. Each does its own set-up on a machine with make, Node >= 20, Go >= 1.26 and Python >= 3.9 (3.10 for `test` and `contract`).
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -15,6 +15,7 @@ demo: setup ## the whole product on an embedded cluster and EC2, told step by st
 
 .PHONY: test
 test: setup ## typecheck, lint, and every test; the last line is `N passed, N failed`
+	@scripts/require-tools 3.10
 	@tsc --noEmit
 	@eslint .
 	@prettier --check --log-level warn .

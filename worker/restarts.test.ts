@@ -2,32 +2,24 @@
 import t from 'tap'
 import { parseAnnotations } from '../shared/annotation.ts'
 import { GROUP, OTHER_GROUP } from './podFixture.ts'
-import { createWorld } from './worldFixture.ts'
+import { createWorld, reasonOf, runPod } from './worldFixture.ts'
 import type { World } from './worldFixture.ts'
 
-const ASK = { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443' }
 const HOUR = 3_600_000
 const held = ({ ec2 }: World, groupId = GROUP): string[] =>
   [...(ec2.rules.get(groupId)?.values() ?? [])].map(({ cidr, fromPort }) => `${cidr} ${String(fromPort)}`).sort()
-const reasonOf = ({ cluster }: World, name: string): string | undefined => cluster.named(name)?.condition?.reason
 const complete = ({ clock, cluster }: World, name: string): void =>
   cluster.edit(name, { phase: 'Succeeded', containersTerminatedAt: clock.now() })
-
-async function run(world: World, name: string, address: string, ask: Record<string, string> = ASK): Promise<void> {
-  world.cluster.create(name, ask)
-  await world.clock.advance(10)
-  world.cluster.edit(name, { addresses: [address], phase: 'Running', startedAt: world.clock.now() })
-}
 
 /** `b` lives at the address that the completed `a` had, and inherited its rule. */
 async function inherited(environment: Record<string, string> = {}): Promise<World> {
   const world = createWorld([GROUP], environment)
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(2000)
   complete(world, 'a')
   await world.clock.advance(5000)
-  await run(world, 'b', '10.64.0.1')
+  await runPod(world, 'b', '10.64.0.1')
   await world.clock.advance(60_000)
   return world
 }
@@ -54,11 +46,11 @@ t.test('the brake holds inherited rules too, over a restart', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
   const names = Array.from({ length: 30 }, (_, index) => String(index + 1))
-  for (const name of names) await run(world, `a-${name}`, `10.64.1.${name}`)
+  for (const name of names) await runPod(world, `a-${name}`, `10.64.1.${name}`)
   await world.clock.advance(5000)
   for (const name of names) complete(world, `a-${name}`)
   await world.clock.advance(5000)
-  for (const name of names) await run(world, `b-${name}`, `10.64.1.${name}`)
+  for (const name of names) await runPod(world, `b-${name}`, `10.64.1.${name}`)
   await world.clock.advance(5000)
   world.restart({ POD_CIDRS: '10.46.0.0/16' })
   await world.clock.advance(60_000)
@@ -72,7 +64,7 @@ const holds: { name: string; prepare: (world: World) => Promise<void> }[] = [
       world.kill()
       complete(world, 'a')
       await world.clock.advance(10)
-      await run(world, 'b', '10.64.0.1')
+      await runPod(world, 'b', '10.64.0.1')
       complete(world, 'b')
       world.ec2.denied.add('RevokeSecurityGroupIngress')
     }
@@ -107,7 +99,7 @@ for (const { name, prepare } of holds) {
   t.test(`held for MAX_HOLD and no longer: ${name}`, async (t) => {
     const world = createWorld([GROUP])
     world.restart()
-    await run(world, 'a', '10.64.0.1')
+    await runPod(world, 'a', '10.64.0.1')
     await world.clock.advance(2000)
     await prepare(world)
     world.restart()
@@ -124,7 +116,7 @@ for (const { name, prepare } of holds) {
 t.test('a pod without our label costs a few calls a minute, not ten a second', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(1000)
   world.cluster.edit('a', { deletionTimestamp: world.clock.now() + HOUR, gracePeriodSeconds: 3600 })
   world.cluster.edit('a', { labelled: false, finalized: false, heldByFinalizer: false })
@@ -138,9 +130,9 @@ t.test('a brake that could not do its few withdrawals lets go once their pods ha
   const world = createWorld([GROUP, OTHER_GROUP])
   world.restart()
   const names = Array.from({ length: 15 }, (_, index) => String(index + 1))
-  for (const name of names) await run(world, `one-${name}`, `10.64.1.${name}`)
+  for (const name of names) await runPod(world, `one-${name}`, `10.64.1.${name}`)
   for (const name of names)
-    await run(world, `two-${name}`, `10.64.2.${name}`, { [`sg.amazonaws.com/${OTHER_GROUP}`]: 'tcp:443' })
+    await runPod(world, `two-${name}`, `10.64.2.${name}`, { [`sg.amazonaws.com/${OTHER_GROUP}`]: 'tcp:443' })
   await world.clock.advance(5000)
   world.ec2.denied.add('RevokeSecurityGroupIngress')
   world.ec2.optedIn.delete(GROUP)
@@ -158,11 +150,11 @@ t.test('rules that the brake keeps take their room: who comes later waits, and E
   const world = createWorld([GROUP])
   world.restart()
   world.ec2.quota = 30
-  for (let index = 1; index <= 30; index++) await run(world, `p-${String(index)}`, `10.64.1.${String(index)}`)
+  for (let index = 1; index <= 30; index++) await runPod(world, `p-${String(index)}`, `10.64.1.${String(index)}`)
   await world.clock.advance(70_000)
   world.restart({ POD_CIDRS: '10.64.2.0/24', RULES_PER_GROUP: '30' })
   await world.clock.advance(70_000)
-  await run(world, 'n', '10.64.2.1')
+  await runPod(world, 'n', '10.64.2.1')
   await world.clock.advance(10_000)
   world.ec2.calls.clear()
   await world.clock.advance(600_000)
@@ -173,9 +165,9 @@ t.test('rules that the brake keeps take their room: who comes later waits, and E
 t.test('a completed pod, whose status goes on naming its address, takes it from nobody', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'old', '10.64.0.5')
+  await runPod(world, 'old', '10.64.0.5')
   await world.clock.advance(2000)
-  await run(world, 'job', '10.64.0.1')
+  await runPod(world, 'job', '10.64.0.1')
   await world.clock.advance(2000)
   complete(world, 'job')
   await world.clock.advance(5000)
@@ -190,9 +182,9 @@ t.test('a completed pod, whose status goes on naming its address, takes it from 
 t.test("an address that another pod newly reports is that pod's, whoever merely remembers it", async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'older', '10.64.0.1', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:80' })
+  await runPod(world, 'older', '10.64.0.1', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:80' })
   await world.clock.advance(2000)
-  await run(world, 'later', '10.64.0.2')
+  await runPod(world, 'later', '10.64.0.2')
   await world.clock.advance(2000)
   world.cluster.edit('later', { addresses: [] })
   await world.clock.advance(1000)
@@ -204,7 +196,7 @@ t.test("an address that another pod newly reports is that pod's, whoever merely 
 t.test('a worker that starts where groups may not be read revokes what ended all the same', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(2000)
   world.ec2.denied.add('DescribeSecurityGroups')
   world.restart()
@@ -217,10 +209,10 @@ t.test('a worker that starts where groups may not be read revokes what ended all
 t.test('what EC2 hid from a new worker it finds after the lag, though nodes could not be looked for', async (t) => {
   const world = createWorld([GROUP], { SWEEP_INTERVAL: '1h' })
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(30_000)
   world.kill()
-  await run(world, 'late', '10.64.0.2')
+  await runPod(world, 'late', '10.64.0.2')
   world.ec2.byHand((rules, id) => {
     const [made] = rules.get(GROUP)?.values() ?? []
     if (made !== undefined)

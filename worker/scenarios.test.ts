@@ -1,24 +1,15 @@
 /** Lives that need a name: each is one that the random histories would meet too rarely. */
 import t from 'tap'
-import type { Protocol } from '../shared/rules.ts'
 import { GROUP } from './podFixture.ts'
-import { createWorld } from './worldFixture.ts'
+import { ASK, createWorld, leaveOrphan, reasonOf, runPod } from './worldFixture.ts'
 import type { World } from './worldFixture.ts'
 
-const ASK = { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443' }
 const held = ({ ec2 }: World): string[] => [...(ec2.rules.get(GROUP)?.values() ?? [])].map(({ cidr }) => cidr).sort()
-const reasonOf = ({ cluster }: World, name: string): string | undefined => cluster.named(name)?.condition?.reason
-
-async function run(world: World, name: string, address: string): Promise<void> {
-  world.cluster.create(name, ASK)
-  await world.clock.advance(10)
-  world.cluster.edit(name, { addresses: [address], phase: 'Running', startedAt: world.clock.now() })
-}
 
 t.test('a quota below RULES_PER_GROUP is found out by filling the group, the oldest pods first', async (t) => {
   const world = createWorld([GROUP])
   world.ec2.quota = 3
-  for (const index of [1, 2, 3, 4, 5]) await run(world, `pod-${String(index)}`, `10.64.0.${String(index)}`)
+  for (const index of [1, 2, 3, 4, 5]) await runPod(world, `pod-${String(index)}`, `10.64.0.${String(index)}`)
   world.restart()
   await world.clock.advance(5000)
   t.same(held(world), ['10.64.0.1/32', '10.64.0.2/32', '10.64.0.3/32'])
@@ -31,23 +22,13 @@ t.test('a quota below RULES_PER_GROUP is found out by filling the group, the old
 t.test('a worker that may not authorize still revokes what ended, and orphans', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'ending', '10.64.0.1')
+  await runPod(world, 'ending', '10.64.0.1')
   await world.clock.advance(1000)
   world.kill()
-  world.ec2.byHand((rules, id) =>
-    rules.get(GROUP)?.set(id, {
-      id,
-      owned: true,
-      description: 'demo/web/long-gone',
-      protocol: 'tcp' as Protocol,
-      fromPort: 1,
-      toPort: 1,
-      cidr: '10.64.0.9/32'
-    })
-  )
+  leaveOrphan(world, '10.64.0.9/32')
   world.ec2.denied.add('AuthorizeSecurityGroupIngress')
   world.cluster.edit('ending', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
-  await run(world, 'coming', '10.64.0.2')
+  await runPod(world, 'coming', '10.64.0.2')
   world.restart()
   await world.clock.advance(10_000)
   t.same(held(world), [])
@@ -60,18 +41,8 @@ t.test('a worker that may not authorize still revokes what ended, and orphans', 
 
 t.test('an API server that cannot prove an orphan does not keep the grants from being told', async (t) => {
   const world = createWorld([GROUP])
-  world.ec2.byHand((rules, id) =>
-    rules.get(GROUP)?.set(id, {
-      id,
-      owned: true,
-      description: 'demo/web/long-gone',
-      protocol: 'tcp' as Protocol,
-      fromPort: 1,
-      toPort: 1,
-      cidr: '10.64.0.9/32'
-    })
-  )
-  await run(world, 'coming', '10.64.0.2')
+  leaveOrphan(world, '10.64.0.9/32')
+  await runPod(world, 'coming', '10.64.0.2')
   world.cluster.unlisted = true
   world.restart()
   await world.clock.advance(10_000)
@@ -84,12 +55,12 @@ t.test('an API server that cannot prove an orphan does not keep the grants from 
 t.test('a worker that may not read groups still revokes what ended', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'ending', '10.64.0.1')
+  await runPod(world, 'ending', '10.64.0.1')
   await world.clock.advance(1000)
   world.ec2.optedIn.clear()
   await world.clock.advance(61_000)
   world.ec2.denied.add('DescribeSecurityGroups')
-  await run(world, 'coming', '10.64.0.2')
+  await runPod(world, 'coming', '10.64.0.2')
   world.cluster.edit('ending', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
   await world.clock.advance(20_000)
   t.same(held(world), [])
@@ -99,7 +70,7 @@ t.test('a worker that may not read groups still revokes what ended', async (t) =
 t.test('who may not be granted a rule does not inherit it from whoever had the address before', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(1000)
   world.ec2.denied.add('RevokeSecurityGroupIngress')
   world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
@@ -107,7 +78,7 @@ t.test('who may not be granted a rule does not inherit it from whoever had the a
   await world.clock.advance(100_000)
   t.same(held(world), ['10.64.0.1/32'], 'it could not be revoked, and nobody has seen yet that the opt-in is gone')
   world.ec2.denied.clear()
-  await run(world, 'b', '10.64.0.1')
+  await runPod(world, 'b', '10.64.0.1')
   await world.clock.advance(5000)
   t.same([held(world), reasonOf(world, 'b')], [[], 'SecurityGroupNotOptedIn'])
 })
@@ -115,11 +86,11 @@ t.test('who may not be granted a rule does not inherit it from whoever had the a
 t.test('an opt-in that is withdrawn takes an inherited rule too', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(1000)
   world.ec2.denied.add('RevokeSecurityGroupIngress')
   world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
-  await run(world, 'b', '10.64.0.1')
+  await runPod(world, 'b', '10.64.0.1')
   await world.clock.advance(10_000)
   world.ec2.denied.clear()
   t.same([held(world), reasonOf(world, 'b')], [['10.64.0.1/32'], 'RulesInEffect'])
@@ -136,7 +107,7 @@ t.test('an opt-in that is withdrawn takes an inherited rule too', async (t) => {
 t.test('a pod stripped of both marks while it drains is noticed when it is gone', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(1000)
   world.cluster.edit('a', { deletionTimestamp: world.clock.now() + 30_000, gracePeriodSeconds: 30 })
   world.cluster.edit('a', { labelled: false, finalized: false, heldByFinalizer: false })
@@ -150,7 +121,7 @@ t.test('a pod stripped of both marks while it drains is noticed when it is gone'
 t.test('a node that comes back brings its pods back', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(1000)
   world.cluster.nodes.clear()
   await world.clock.advance(70_000)
@@ -163,8 +134,8 @@ t.test('a node that comes back brings its pods back', async (t) => {
 t.test('pods that cannot be listed: MAX_HOLD holds, and a worker that works goes on', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
-  await run(world, 'b', '10.64.0.2')
+  await runPod(world, 'a', '10.64.0.1')
+  await runPod(world, 'b', '10.64.0.2')
   await world.clock.advance(1000)
   world.cluster.overlooking = false
   await world.clock.advance(900_000)
@@ -183,7 +154,7 @@ t.test('pods that cannot be listed: MAX_HOLD holds, and a worker that works goes
 t.test('MAX_HOLD is not counted from a deletion timestamp in the future', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(1000)
   world.ec2.denied.add('RevokeSecurityGroupIngress')
   world.cluster.edit('a', {
@@ -198,7 +169,7 @@ t.test('MAX_HOLD is not counted from a deletion timestamp in the future', async 
 t.test('a condition that nobody lets us write does not keep a pod', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
-  await run(world, 'a', '10.64.0.1')
+  await runPod(world, 'a', '10.64.0.1')
   await world.clock.advance(1000)
   world.cluster.wordless = true
   world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
@@ -260,7 +231,7 @@ t.test('icmpv6 on a pod without an IPv6 address is told', async (t) => {
 t.test('a typo in POD_CIDRS cuts nobody: the brake holds, and the pods say what is wrong', async (t) => {
   const world = createWorld([GROUP], { POD_CIDRS: '10.64.0.0/16' })
   world.restart()
-  for (let index = 1; index <= 30; index++) await run(world, `p-${String(index)}`, `10.64.1.${String(index)}`)
+  for (let index = 1; index <= 30; index++) await runPod(world, `p-${String(index)}`, `10.64.1.${String(index)}`)
   await world.clock.advance(5000)
   t.equal(held(world).length, 30)
   world.restart({ POD_CIDRS: '10.46.0.0/16' })
@@ -275,7 +246,7 @@ t.test('a standby keeps no pod that is gone', async (t) => {
   const world = createWorld([GROUP])
   const standby = world.standby()
   for (let index = 1; index <= 5; index++) {
-    await run(world, `p-${String(index)}`, '10.64.0.1')
+    await runPod(world, `p-${String(index)}`, '10.64.0.1')
     world.cluster.edit(`p-${String(index)}`, {
       deletionTimestamp: world.clock.now(),
       gracePeriodSeconds: 0,
@@ -295,4 +266,37 @@ t.test('a readiness gate without a group does not hold its pod back', async (t) 
   world.cluster.edit('a', { addresses: ['10.64.0.1'], phase: 'Running' })
   await world.clock.advance(5000)
   t.equal(world.cluster.named('a')?.condition?.status, 'True')
+})
+
+t.test('who may not use the group gets nothing, until the Role is there', async (t) => {
+  const world = createWorld([GROUP], { PERMISSIONS: 'enforce' })
+  world.cluster.may = () => Promise.resolve(false)
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  t.same([held(world), reasonOf(world, 'a')], [[], 'NotPermitted'])
+  world.cluster.may = () => Promise.resolve(true)
+  await world.clock.advance(20_000)
+  t.same([held(world), reasonOf(world, 'a')], [['10.64.0.1/32'], 'RulesInEffect'])
+})
+
+t.test('a Role that is taken away takes the rule, after two denials', async (t) => {
+  const world = createWorld([GROUP], { PERMISSIONS: 'enforce' })
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  world.cluster.may = () => Promise.resolve(false)
+  await world.clock.advance(65_000)
+  t.same(held(world), ['10.64.0.1/32'], 'one is none')
+  await world.clock.advance(120_000)
+  t.same([held(world), reasonOf(world, 'a')], [[], 'NotPermitted'])
+})
+
+t.test('PERMISSIONS=warn grants all the same', async (t) => {
+  const world = createWorld([GROUP], { PERMISSIONS: 'warn' })
+  world.cluster.may = () => Promise.resolve(false)
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  t.same([held(world), reasonOf(world, 'a')], [['10.64.0.1/32'], 'RulesInEffect'])
 })

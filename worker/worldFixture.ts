@@ -7,9 +7,10 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { readConfig } from '../shared/config.ts'
 import { ruleKey } from '../shared/rules.ts'
-import type { Rule, SecurityGroupId } from '../shared/rules.ts'
+import type { Protocol, Rule, SecurityGroupId } from '../shared/rules.ts'
 import { rulesOf } from './desired.ts'
 import { createMetrics } from './metrics.ts'
+import { GROUP } from './podFixture.ts'
 import { endOf } from './pods.ts'
 import { workerSpec } from './settings.ts'
 import type { WorkerSettings } from './settings.ts'
@@ -110,6 +111,33 @@ export function createWorld(
     standby,
     wrongs: () => wrongsOf(ec2, cluster, clock.now())
   }
+}
+
+/** Creates a pod that asks for tcp 443 in one group unless told otherwise, and lets it run at the address. */
+export async function runPod(world: World, name: string, address: string, ask = ASK): Promise<void> {
+  world.cluster.create(name, ask)
+  await world.clock.advance(10)
+  world.cluster.edit(name, { addresses: [address], phase: 'Running', startedAt: world.clock.now() })
+}
+
+export const ASK: Record<string, string> = { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443' }
+
+/** Leaves a rule of ours in EC2 that no pod explains. */
+export function leaveOrphan({ ec2 }: World, cidr: string): void {
+  const rule = {
+    owned: true,
+    description: 'demo/web/long-gone',
+    protocol: 'tcp' as Protocol,
+    fromPort: 1,
+    toPort: 1,
+    cidr
+  }
+  ec2.byHand((rules, id) => rules.get(GROUP)?.set(id, { id, ...rule }))
+}
+
+/** The reason in the pod's condition. */
+export function reasonOf({ cluster }: World, name: string): string | undefined {
+  return cluster.named(name)?.condition?.reason
 }
 
 /**
