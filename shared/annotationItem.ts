@@ -14,10 +14,14 @@ export interface Item {
 export type ItemResult =
   { readonly item: Item; readonly warning?: string } | { readonly problem: string; readonly item?: never }
 
-const NAMED = ['tcp', 'udp', 'icmpv6', 'icmp', 'all']
-const NUMBER = /^(?:0|[1-9]\d{0,2})$/
-const PORTS = /^([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/
-const LAST_PORT = 65535
+/** The tables of the grammar: the parser reads by them, and the policies of the API server are generated from them. */
+export const NAMED = ['tcp', 'udp', 'icmpv6', 'icmp', 'all']
+export const NUMBER = /^(?:0|[1-9]\d{0,2})$/
+export const LAST_NUMBER = 255
+/** Ports of tcp and udp; their limit and order are checked apart. */
+export const PORTS = /^([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/
+export const EVERY_PORT = '*'
+export const LAST_PORT = 65535
 
 const LEGAL_PROTOCOLS = "protocol must be 'tcp', 'udp', 'icmp', 'icmpv6', 'all' or a number from 0 to 255"
 const LEGAL_PORTS =
@@ -84,7 +88,7 @@ function read(text: string): Read & { readonly problem?: string } {
   const colon = text.indexOf(':')
   const name = (colon < 0 ? text : text.slice(0, colon)).toLowerCase()
   const ports = colon < 0 ? undefined : text.slice(colon + 1)
-  if (!NAMED.includes(name) && !(NUMBER.test(name) && Number(name) <= 255)) return { problem: LEGAL_PROTOCOLS }
+  if (!NAMED.includes(name) && !(NUMBER.test(name) && Number(name) <= LAST_NUMBER)) return { problem: LEGAL_PROTOCOLS }
   const protocol = canonicalProtocol(name)
   if (!hasPorts(protocol)) {
     if (ports !== undefined) return { problem: portless(name, protocol, ports) }
@@ -94,7 +98,7 @@ function read(text: string): Read & { readonly problem?: string } {
   }
   if (ports === undefined)
     return { problem: `'${name}' needs ports, such as '${name}:443', '${name}:5000-5050' or '${name}:*' for all` }
-  if (ports === '*') return { item: { protocol, fromPort: 0, toPort: LAST_PORT } }
+  if (ports === EVERY_PORT) return { item: { protocol, fromPort: 0, toPort: LAST_PORT } }
   const [, first, last = first] = PORTS.exec(ports) ?? []
   const [fromPort, toPort] = [Number(first), Number(last)]
   if (!(fromPort <= LAST_PORT && toPort <= LAST_PORT)) return { problem: LEGAL_PORTS }

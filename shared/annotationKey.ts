@@ -23,7 +23,12 @@ export type Key =
 
 export const GROUP_ID_GRAMMAR = "'sg-' and 8 or 17 hexadecimal digits in lower case"
 
-const SETTINGS = [READINESS_GATE_KEY]
+/** Keys that take {@link SETTING_VALUES}. */
+export const SETTINGS = [READINESS_GATE_KEY]
+export const SETTING_VALUES = ['true', 'false']
+
+/** Keys whose items name their groups themselves. */
+export const LEGACY_KEYS = [LEGACY_BARE_KEY, LEGACY_INGRESS_KEY]
 
 /** Names of ours that belong elsewhere than into annotations. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
@@ -52,7 +57,7 @@ export function changedKeys(before: Annotations | undefined, after: Annotations 
 
 /** @param key one of ours */
 export function readKey(key: string): Key {
-  if (key === LEGACY_BARE_KEY || key === LEGACY_INGRESS_KEY) return { kind: 'legacy' }
+  if (LEGACY_KEYS.includes(key)) return { kind: 'legacy' }
   if (SETTINGS.includes(key)) return { kind: 'setting' }
   const name = key.slice(PREFIX.length)
   if (isSecurityGroupId(name)) return { kind: 'group', groupId: name }

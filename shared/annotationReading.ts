@@ -6,7 +6,7 @@ import { annotationField } from './violation.ts'
 import type { Violation } from './violation.ts'
 import { parseItem, printItem } from './annotationItem.ts'
 import type { Item } from './annotationItem.ts'
-import { badGroupId, readKey } from './annotationKey.ts'
+import { badGroupId, readKey, SETTING_VALUES } from './annotationKey.ts'
 
 export const MAX_ITEMS = 60
 export const MAX_VALUE_BYTES = 4096
@@ -37,8 +37,8 @@ export function readAnnotation(key: string, value: string, readGroups: boolean):
 }
 
 function readSetting(key: string, value: string): Reading {
-  if (value === 'true' || value === 'false') return { ...blank(key), readinessGate: value === 'true' }
-  const meant = ['true', 'false'].find((word) => word === value.trim().toLowerCase())
+  if (SETTING_VALUES.includes(value)) return { ...blank(key), readinessGate: value === 'true' }
+  const meant = SETTING_VALUES.find((word) => word === value.trim().toLowerCase())
   const problem = "value must be 'true' or 'false'"
   return faulty(key, value, meant === undefined ? problem : `${problem}; did you mean '${meant}'?`)
 }

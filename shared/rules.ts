@@ -28,7 +28,7 @@ export interface Rule {
 /** The identity of a rule inside its group, as EC2 sees it: description and tags are no part of it. */
 export type RuleKey = string & { readonly brand: 'RuleKey' }
 
-const GROUP_ID = /^sg-(?:[0-9a-f]{8}|[0-9a-f]{17})$/
+export const GROUP_ID = /^sg-(?:[0-9a-f]{8}|[0-9a-f]{17})$/
 
 /** Whether the text is a security group id as EC2 writes them: lower-case hex, 8 (before 2016) or 17 digits. */
 export function isSecurityGroupId(text: string): text is SecurityGroupId {
