@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { createQueue } from './queue.ts'
-import type { Outcome, Timers } from './queue.ts'
+import type { Outcome, QueueObserver, Timers } from './queue.ts'
 
 /** A clock that moves only when told, with the timers that fall due on the way. */
 function manualClock() {
@@ -40,7 +40,7 @@ const settled = async () => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve()
 }
 
-function queueOf(run: (key: string) => Promise<Outcome>, concurrency = 4) {
+function queueOf(run: (key: string) => Promise<Outcome>, concurrency = 4, observer?: QueueObserver) {
   const { clock, ...manual } = manualClock()
   const advance = (by: number) => manual.advance(by)
   const errors: [string, number][] = []
@@ -50,7 +50,8 @@ function queueOf(run: (key: string) => Promise<Outcome>, concurrency = 4) {
     concurrency,
     coalesce: 100,
     retryAfter: (_error, failures) => 1000 * failures,
-    onError: (key, _error, failures) => errors.push([key, failures])
+    onError: (key, _error, failures) => errors.push([key, failures]),
+    ...(observer === undefined ? {} : { observer })
   })
   return { queue, advance, clock, errors }
 }
@@ -112,6 +113,41 @@ t.test('a run may ask to come back; an event comes first', async (t) => {
   queue.add('g')
   await advance(20_000)
   t.same(starts, [0, 1000, 6000])
+})
+
+t.test('an observer is told of every run: what an event added, and what a timer did, by their own times', async (t) => {
+  const told: string[] = []
+  const observer: QueueObserver = {
+    added: () => told.push('added'),
+    started: (waited) => told.push(`started after ${String(waited)}`),
+    ended: (worked) => told.push(`ended after ${String(worked)}`),
+    retried: () => told.push('retried')
+  }
+  let run = 0
+  const { advance, clock, queue } = queueOf(
+    async () => {
+      run += 1
+      if (run > 3) return {}
+      await new Promise<void>((resolve) => clock.after(30, resolve))
+      if (run === 2) throw new Error('no')
+      return { againAfter: 5000 }
+    },
+    1,
+    observer
+  )
+  queue.add('g')
+  queue.add('g')
+  await advance(10)
+  t.same([queue.depth, queue.startedAt()], [0, [0]])
+  queue.add('g')
+  await advance(50)
+  t.same([queue.depth, queue.waiting], [1, 1], 'the event waits for the end of coalescing')
+  await advance(100)
+  t.same([queue.depth, queue.waiting], [0, 1], 'a retry waits for its time, and is not counted until then')
+  t.same(told, ['added', 'started after 0', 'added', 'ended after 30', 'started after 90', 'retried', 'ended after 30'])
+  told.length = 0
+  await advance(10_000)
+  t.same(told, ['added', 'started after 0', 'ended after 30', 'added', 'started after 0', 'ended after 0'])
 })
 
 t.test('stop starts nothing new and waits for what runs', async (t) => {

@@ -21,6 +21,16 @@ export interface Outcome {
   readonly againAfter?: number
 }
 
+/** Told what happens in the queue, for metrics; it must not throw. Times are milliseconds. */
+export interface QueueObserver {
+  /** A key that had nothing to do got something, or its time came. */
+  added(): void
+  /** @param waited since the key was added */
+  started(waited: number): void
+  ended(worked: number): void
+  retried(): void
+}
+
 export interface QueueOptions<K> {
   readonly run: (key: K) => Promise<Outcome>
   readonly timers: Timers
@@ -31,6 +41,7 @@ export interface QueueOptions<K> {
   /** Delay after the `failures`-th failure in a row. */
   readonly retryAfter: (error: unknown, failures: number) => number
   readonly onError: (key: K, error: unknown, failures: number, retryAfter: number) => void
+  readonly observer?: QueueObserver
 }
 
 export interface Queue<K> {
@@ -38,7 +49,11 @@ export interface Queue<K> {
   add(key: K): void
   /** Keys that wait for their time or a free place; running ones are not counted. */
   readonly waiting: number
+  /** Those of them that an event added, or whose time has come. */
+  readonly depth: number
   readonly running: number
+  /** When the running ones were started. */
+  startedAt(): number[]
   /** Starts nothing new; resolves when the last run has ended. */
   stop(): Promise<void>
 }
@@ -50,13 +65,16 @@ interface Slot {
   running: boolean
   /** When it should run, undefined when nothing is to do. */
   due: number | undefined
+  /** Since when, coalescing and a lack of places aside; later than now while only a timer wants it. */
+  wantedAt: number
+  timed: boolean
   startedAt: number
   failures: number
   cancel: (() => void) | undefined
 }
 
 export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
-  const { timers, coalesce, concurrency } = options
+  const { timers, coalesce, concurrency, observer } = options
   const slots = new Map<K, Slot>()
   const ready: K[] = []
   let running = 0
@@ -94,6 +112,8 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
     slot.due = undefined
     slot.startedAt = timers.now()
     running += 1
+    if (slot.timed) observer?.added()
+    observer?.started(Math.max(0, slot.startedAt - slot.wantedAt))
     let again: number | undefined
     try {
       again = (await options.run(key)).againAfter
@@ -102,7 +122,9 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
       slot.failures += 1
       again = options.retryAfter(error, slot.failures)
       options.onError(key, error, slot.failures, again)
+      observer?.retried()
     }
+    observer?.ended(timers.now() - slot.startedAt)
     running -= 1
     slot.running = false
     finish(key, slot, again)
@@ -114,8 +136,10 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
     const added = slot.due
     slot.due = undefined
     if (added !== undefined) schedule(key, slot, Math.max(added, slot.startedAt + pause(slot)))
-    else if (again !== undefined) schedule(key, slot, timers.now() + again)
-    else forget(key, slot)
+    else if (again !== undefined) {
+      Object.assign(slot, { timed: true, wantedAt: timers.now() + again })
+      schedule(key, slot, slot.wantedAt)
+    } else forget(key, slot)
   }
 
   // A quiet key is kept for one coalescing window, then dropped: the queue holds no key for ever.
@@ -132,19 +156,31 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
       const slot = slots.get(key) ?? {
         running: false,
         due: undefined,
+        wantedAt: -Infinity,
+        timed: false,
         startedAt: -Infinity,
         failures: 0,
         cancel: undefined
       }
       slots.set(key, slot)
+      if (slot.due === undefined || slot.timed) {
+        Object.assign(slot, { timed: false, wantedAt: timers.now() })
+        observer?.added()
+      }
       schedule(key, slot, Math.max(timers.now(), slot.startedAt + pause(slot)))
     },
     get waiting() {
       return [...slots.values()].filter((slot) => slot.due !== undefined).length
     },
+    get depth() {
+      const now = timers.now()
+      return [...slots.values()].filter((slot) => slot.due !== undefined && !slot.running && slot.wantedAt <= now)
+        .length
+    },
     get running() {
       return running
     },
+    startedAt: () => [...slots.values()].filter((slot) => slot.running).map((slot) => slot.startedAt),
     async stop() {
       stopped = true
       for (const slot of slots.values()) slot.cancel?.()
