@@ -29,14 +29,20 @@ export interface SimulatedCall {
   /** Empty when the call succeeded. */
   readonly code: string
   readonly accessKey: string
+  /** What hit it; empty for none. */
+  readonly fault: string
 }
 
 export interface Fault {
   readonly action: string
+  /** Only calls on this group. */
+  readonly groupId?: string
   readonly fault: 'throttle' | 'internalError' | 'unauthorized' | 'reset' | 'hang' | 'dropReply' | 'stale'
   readonly times?: number
   readonly seconds?: number
   readonly staleSeconds?: number
+  /** Whether internalError and hang strike before or after the effect; before. */
+  readonly effect?: 'before' | 'after'
   readonly seed?: number
 }
 
@@ -53,9 +59,12 @@ export interface SimulatorClient {
   /** Calls after the n-th. */
   calls(since?: number): Promise<readonly SimulatedCall[]>
   fault(fault: Fault): Promise<void>
-  clearFaults(): Promise<void>
+  /** All of them, or those on one group. */
+  clearFaults(groupId?: string): Promise<void>
   settings(settings: SimulatorSettings): Promise<void>
   policies(body: unknown): Promise<void>
+  /** `unknown`, `expired`, or null for a key that is good again. */
+  credentials(body: { accessKey: string; state: 'unknown' | 'expired' | null }): Promise<void>
   /** Back to the state at its start. */
   reset(): Promise<void>
 }
@@ -85,9 +94,10 @@ export function simulatorClient(url: string): SimulatorClient {
     },
     calls: async (since = 0) => ((await ask('GET', `calls?since=${since}`)) as { calls: SimulatedCall[] }).calls,
     fault: (fault) => tell('POST', 'faults', fault),
-    clearFaults: () => tell('DELETE', 'faults'),
+    clearFaults: (groupId) => tell('DELETE', groupId === undefined ? 'faults' : `faults?groupId=${groupId}`),
     settings: (settings) => tell('POST', 'settings', settings),
     policies: (body) => tell('POST', 'policies', body),
+    credentials: (body) => tell('POST', 'credentials', body),
     reset: () => tell('POST', 'reset')
   }
 }

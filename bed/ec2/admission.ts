@@ -60,7 +60,7 @@ export function createCall(
       const unread = parameters.unread()
       if (unread !== undefined) throw unknownParameter(unread)
       if (world.settings.buckets && !world.buckets.take(trace.action, unfiltered, now)) throw throttled(trace.action)
-      const hit = world.faults.take(trace.action, now)
+      const hit = world.faults.take(trace.action, now, trace.groupId.split(','))
       trace.hit = hit
       if (hit?.effect === 'before') strike(hit, trace.action, caller, demands)
       const policy = world.policies.get(caller.accessKey)

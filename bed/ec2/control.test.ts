@@ -148,6 +148,7 @@ t.test('bad bodies get 400 and say what would be right', async (t) => {
     ['faults', '{"action":"*","fault":"throttle","seconds":"5"}', /seconds must be a number/],
     ['faults', '{"action":"*","fault":"throttle","rate":0.5}', /'rate' is none of action, fault/],
     ['faults', '{"action":"*","fault":"throttle","effect":"after"}', /effect goes only with/],
+    ['faults', '{"action":"*","fault":"throttle","groupId":7}', /groupId must be/],
     ['faults', '{"action":"*","fault":"stale"}', /staleSeconds goes with/],
     ['faults', '{"action":"*","fault":"stale","staleSeconds":301}', /from 0 to 300/],
     ['faults', '{"action":"CreateTags","fault":"stale","staleSeconds":3}', /only reads/],

@@ -54,8 +54,8 @@ function route(
       world.faults.add(readFault(body), now)
       return ok({ faults: world.faults.list(now) })
     case 'DELETE faults':
-      world.faults.clear()
-      return ok({ faults: [] })
+      world.faults.clear(query.get('groupId') ?? undefined)
+      return ok({ faults: world.faults.list(now) })
     case 'GET settings':
       return ok(describeSettings(world.settings))
     case 'POST settings':

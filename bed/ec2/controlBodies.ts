@@ -24,12 +24,14 @@ export function readSince(text: string | null): number {
  * @throws BadRequest
  */
 export function readFault(body: string): Fault {
-  const fields = readObject(body, ['action', 'fault', 'times', 'seconds', 'staleSeconds', 'effect', 'seed'])
-  const { action, fault, effect } = fields
+  const fields = readObject(body, ['action', 'fault', 'groupId', 'times', 'seconds', 'staleSeconds', 'effect', 'seed'])
+  const { action, fault, groupId, effect } = fields
   if (typeof action !== 'string' || (action !== '*' && !ACTIONS.has(action)))
     throw new BadRequest(`action must be '*' or one of ${[...ACTIONS.keys()].join(', ')}`)
   const kind = FAULTS.find((name) => name === fault)
   if (kind === undefined) throw new BadRequest(`fault must be one of ${FAULTS.join(', ')}`)
+  if (groupId !== undefined && (typeof groupId !== 'string' || !groupId.startsWith('sg-')))
+    throw new BadRequest('groupId must be the id of a group')
   if (effect !== undefined && effect !== 'before' && effect !== 'after')
     throw new BadRequest("effect must be 'before' or 'after'")
   if (effect !== undefined && kind !== 'internalError' && kind !== 'hang')
@@ -42,6 +44,7 @@ export function readFault(body: string): Fault {
   return {
     action,
     fault: kind,
+    groupId,
     times: readInteger(fields, 'times', 1, 1_000_000),
     seconds: readNumber(fields, 'seconds', 0, 86_400),
     staleSeconds: staleSeconds ?? 0,

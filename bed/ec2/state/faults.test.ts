@@ -57,3 +57,17 @@ t.test('a seed draws what is left open, the same in every run, and nothing else'
     'without a seed: exactly'
   )
 })
+
+t.test('a fault on one group spares all others, and is cleared apart from them', async (t) => {
+  const faults = createFaults()
+  faults.add(fault({ groupId: 'sg-1' }), 0)
+  faults.add(fault({ action: 'DescribeVpcs' }), 0)
+  t.ok(faults.take('A', 0, ['sg-2', 'sg-1']))
+  t.equal(faults.take('A', 0, ['sg-2']), undefined)
+  t.equal(faults.take('A', 0), undefined)
+  faults.clear('sg-1')
+  t.equal(faults.take('A', 0, ['sg-1']), undefined)
+  t.ok(faults.take('DescribeVpcs', 0))
+  faults.clear()
+  t.equal(faults.take('DescribeVpcs', 0), undefined)
+})

@@ -23,6 +23,8 @@ export interface Fault {
   /** An action's name, or `*`. */
   readonly action: string
   readonly fault: FaultKind
+  /** Hits only calls on this group, or that name it in a filter; undefined for any. */
+  readonly groupId?: string | undefined
   /** How many calls it hits; undefined for no such limit. */
   readonly times: number | undefined
   /** For how long it holds; undefined for no such limit. */
@@ -44,9 +46,10 @@ export interface Hit {
 
 export interface Faults {
   add(fault: Fault, now: number): void
-  clear(): void
+  /** Takes all away, or those on one group. */
+  clear(groupId?: string): void
   /** The first fault, in the order of adding, that matches; counted as used. */
-  take(action: string, now: number): Hit | undefined
+  take(action: string, now: number, groupIds?: readonly string[]): Hit | undefined
   /** Those that may still hit, with the times that are left. */
   list(now: number): readonly Fault[]
 }
@@ -72,12 +75,12 @@ export function createFaults(): Faults {
         random: fault.seed === undefined ? undefined : seeded(fault.seed)
       })
     },
-    clear() {
-      active = []
+    clear(groupId) {
+      active = groupId === undefined ? [] : active.filter(({ fault }) => fault.groupId !== groupId)
     },
-    take(action, now) {
+    take(action, now, groupIds = []) {
       prune(now)
-      const found = active.find(({ fault }) => matches(fault, action))
+      const found = active.find(({ fault }) => matches(fault, action, groupIds))
       if (found === undefined) return undefined
       found.left--
       return draw(found)
@@ -89,8 +92,10 @@ export function createFaults(): Faults {
   }
 }
 
-const matches = (fault: Fault, action: string): boolean =>
-  (fault.action === '*' || fault.action === action) && (fault.fault !== 'stale' || action.startsWith('Describe'))
+const matches = (fault: Fault, action: string, groupIds: readonly string[]): boolean =>
+  (fault.action === '*' || fault.action === action) &&
+  (fault.groupId === undefined || groupIds.includes(fault.groupId)) &&
+  (fault.fault !== 'stale' || action.startsWith('Describe'))
 
 function draw({ fault, random }: Active): Hit {
   const chance = random?.()
