@@ -1,7 +1,7 @@
 /** The whole grammar of kube-sg's annotations: what a pod asks, or everything that is wrong with how it asks. Pure. */
 import { PREFIX } from './names.ts'
 import { isSecurityGroupId } from './rules.ts'
-import type { RuleRequest } from './rules.ts'
+import type { RuleRequest, SecurityGroupId } from './rules.ts'
 import type { Violation } from './violation.ts'
 import { mergeItems, printItem } from './annotationItem.ts'
 import { ours, readKey } from './annotationKey.ts'
@@ -28,6 +28,8 @@ export const WHOLE_POD = 'metadata.annotations'
 export interface Declaration {
   /** Merged and sorted; of faultless keys only, and none at all when the pod as a whole passes a limit. */
   readonly requests: readonly RuleRequest[]
+  /** The groups that the judged keys name, faulty ones included; none when the pod as a whole passes a limit. Sorted. */
+  readonly groups: readonly SecurityGroupId[]
   readonly settings: { readonly readinessGate: boolean }
   readonly violations: readonly Violation[]
   /** What is legal but old, wasteful or probably not meant; for people. */
@@ -53,6 +55,7 @@ export function parseAnnotations(annotations: Annotations | undefined, only?: Re
   const { requests, warnings } = mergeRequests(faultless)
   return {
     requests: tooMany === undefined ? requests : [],
+    groups: tooMany === undefined ? namedIn(judged) : [],
     settings: { readinessGate: faultless.some(({ readinessGate }) => readinessGate) },
     violations: [...judged.flatMap(({ violations }) => violations), ...(tooMany === undefined ? [] : [tooMany])],
     warnings: [...judged.flatMap((reading) => reading.warnings), ...warnings]
@@ -78,6 +81,7 @@ function limitItems(readings: readonly Reading[]): void {
       if (total <= MAX_ITEMS || !isSecurityGroupId(groupId)) continue
       violations.push(
         violation(
+          'TooManyItems',
           key,
           groupId,
           `a group must have at most ${MAX_ITEMS} items on one pod, and '${groupId}' has ${total}`
@@ -86,11 +90,15 @@ function limitItems(readings: readonly Reading[]): void {
     }
 }
 
+const namedIn = (readings: readonly Reading[]): SecurityGroupId[] =>
+  [...new Set(readings.flatMap(({ counts }) => [...counts.keys()]).filter(isSecurityGroupId))].sort()
+
 function limitGroups(readings: readonly Reading[]): Violation | undefined {
-  const groups = new Set(readings.flatMap(({ counts }) => [...counts.keys()]).filter(isSecurityGroupId))
-  if (groups.size <= MAX_GROUPS) return undefined
-  const message = `a pod must name at most ${MAX_GROUPS} security groups, and this one names ${groups.size}`
-  return { key: WHOLE_POD, field: WHOLE_POD, value: `${groups.size} security groups`, message }
+  const count = namedIn(readings).length
+  if (count <= MAX_GROUPS) return undefined
+  const message = `a pod must name at most ${MAX_GROUPS} security groups, and this one names ${count}`
+  const value = `${count} security groups`
+  return { reason: 'TooManyGroups', key: WHOLE_POD, field: WHOLE_POD, value, message }
 }
 
 function mergeRequests(readings: readonly Reading[]): Pick<Declaration, 'requests' | 'warnings'> {
@@ -116,6 +124,7 @@ const cut = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}.
 
 const nothingBut = (violation: Violation): Declaration => ({
   requests: [],
+  groups: [],
   settings: { readinessGate: false },
   violations: [violation],
   warnings: []
@@ -123,5 +132,5 @@ const nothingBut = (violation: Violation): Declaration => ({
 
 function tooManyKeys(count: number): Violation {
   const message = `a pod must have at most ${MAX_KEYS} annotations of '${PREFIX}', and this one has ${count}, of which none was read`
-  return { key: WHOLE_POD, field: WHOLE_POD, value: `${count} annotations`, message }
+  return { reason: 'TooManyKeys', key: WHOLE_POD, field: WHOLE_POD, value: `${count} annotations`, message }
 }

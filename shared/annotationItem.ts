@@ -3,6 +3,7 @@ import { PREFIX } from './names.ts'
 import { canonicalProtocol, hasPorts, isSecurityGroupId } from './rules.ts'
 import type { Protocol, SecurityGroupId } from './rules.ts'
 import { nearest } from './annotationSuggestion.ts'
+import type { ViolationReason } from './violation.ts'
 
 /** What one item asks, in some group. */
 export interface Item {
@@ -11,8 +12,13 @@ export interface Item {
   readonly toPort: number
 }
 
-export type ItemResult =
-  { readonly item: Item; readonly warning?: string } | { readonly problem: string; readonly item?: never }
+/** What is wrong with an item, as a sentence, and its kind. */
+interface Problem {
+  readonly problem: string
+  readonly reason: ViolationReason
+}
+
+export type ItemResult = { readonly item: Item; readonly warning?: string } | (Problem & { readonly item?: never })
 
 /** The tables of the grammar: the parser reads by them, and the policies of the API server are generated from them. */
 export const NAMED = ['tcp', 'udp', 'icmpv6', 'icmp', 'all']
@@ -40,14 +46,18 @@ const BETTER_KNOWN_AS_PORTS = new Set(['20', '21', '22', '23', '25', '53', '80',
  */
 export function parseItem(text: string, groupId: SecurityGroupId, named = false): ItemResult {
   if (named && text === '')
-    return { problem: `item must be a group, a protocol and its ports, such as '${groupId}:tcp:443'` }
+    return {
+      problem: `item must be a group, a protocol and its ports, such as '${groupId}:tcp:443'`,
+      reason: 'BadProtocol'
+    }
   const result = read(text)
   if (result.problem === undefined) return result
   const [, other] = /^(sg-[0-9a-z]+):/i.exec(text) ?? []
-  if (other !== undefined && other.toLowerCase() !== groupId) return { problem: namesAnother(other) }
+  if (other !== undefined && other.toLowerCase() !== groupId)
+    return { problem: namesAnother(other), reason: 'OtherGroup' }
   const suggestion = suggest(text)
   if (suggestion === undefined) return result
-  return { problem: `${result.problem}; did you mean '${named ? `${groupId}:` : ''}${suggestion}'?` }
+  return { ...result, problem: `${result.problem}; did you mean '${named ? `${groupId}:` : ''}${suggestion}'?` }
 }
 
 /** Never a suggestion without it: that would open the wrong group. */
@@ -81,28 +91,33 @@ export function mergeItems(items: readonly Item[]): Item[] {
   return merged
 }
 
-type Read = { readonly item: Item; readonly warning?: string; readonly problem?: never } | { readonly problem: string }
+type Read =
+  { readonly item: Item; readonly warning?: string; readonly problem?: never } | (Problem & { readonly item?: never })
 
 /** The grammar itself: no suggestions, so that suggestions can be checked with it. */
-function read(text: string): Read & { readonly problem?: string } {
+function read(text: string): Read {
   const colon = text.indexOf(':')
   const name = (colon < 0 ? text : text.slice(0, colon)).toLowerCase()
   const ports = colon < 0 ? undefined : text.slice(colon + 1)
-  if (!NAMED.includes(name) && !(NUMBER.test(name) && Number(name) <= LAST_NUMBER)) return { problem: LEGAL_PROTOCOLS }
+  if (!NAMED.includes(name) && !(NUMBER.test(name) && Number(name) <= LAST_NUMBER))
+    return { problem: LEGAL_PROTOCOLS, reason: 'BadProtocol' }
   const protocol = canonicalProtocol(name)
   if (!hasPorts(protocol)) {
-    if (ports !== undefined) return { problem: portless(name, protocol, ports) }
+    if (ports !== undefined) return { problem: portless(name, protocol, ports), reason: 'PortsNotTaken' }
     const item = { protocol, fromPort: -1, toPort: -1 }
     if (!BETTER_KNOWN_AS_PORTS.has(name)) return { item }
     return { item, warning: `'${name}' is protocol number ${name} and opens no port; for the port write 'tcp:${name}'` }
   }
   if (ports === undefined)
-    return { problem: `'${name}' needs ports, such as '${name}:443', '${name}:5000-5050' or '${name}:*' for all` }
+    return {
+      problem: `'${name}' needs ports, such as '${name}:443', '${name}:5000-5050' or '${name}:*' for all`,
+      reason: 'NoPorts'
+    }
   if (ports === EVERY_PORT) return { item: { protocol, fromPort: 0, toPort: LAST_PORT } }
   const [, first, last = first] = PORTS.exec(ports) ?? []
   const [fromPort, toPort] = [Number(first), Number(last)]
-  if (!(fromPort <= LAST_PORT && toPort <= LAST_PORT)) return { problem: LEGAL_PORTS }
-  if (fromPort > toPort) return { problem: 'first port must be less than or equal to last port' }
+  if (!(fromPort <= LAST_PORT && toPort <= LAST_PORT)) return { problem: LEGAL_PORTS, reason: 'BadPorts' }
+  if (fromPort > toPort) return { problem: 'first port must be less than or equal to last port', reason: 'BadPorts' }
   return { item: { protocol, fromPort, toPort } }
 }
 

@@ -19,7 +19,7 @@ export type Key =
   | { readonly kind: 'group'; readonly groupId: SecurityGroupId }
   | { readonly kind: 'legacy' }
   | { readonly kind: 'setting' }
-  | { readonly kind: 'unknown'; readonly problem: string }
+  | { readonly kind: 'unknown'; readonly problem: string; readonly reason: 'BadGroupId' | 'UnknownKey' }
 
 export const GROUP_ID_GRAMMAR = "'sg-' and 8 or 17 hexadecimal digits in lower case"
 
@@ -61,7 +61,9 @@ export function readKey(key: string): Key {
   if (SETTINGS.includes(key)) return { kind: 'setting' }
   const name = key.slice(PREFIX.length)
   if (isSecurityGroupId(name)) return { kind: 'group', groupId: name }
-  return { kind: 'unknown', problem: /^sg[^a-z]/i.test(name) ? badGroupId(name) : unknownKey(key) }
+  return /^sg[^a-z]/i.test(name)
+    ? { kind: 'unknown', problem: badGroupId(name), reason: 'BadGroupId' }
+    : { kind: 'unknown', problem: unknownKey(key), reason: 'UnknownKey' }
 }
 
 /** The sentence for a text that was meant to be a security group id. */

@@ -3,7 +3,7 @@ import { PREFIX } from './names.ts'
 import { isSecurityGroupId } from './rules.ts'
 import type { SecurityGroupId } from './rules.ts'
 import { annotationField } from './violation.ts'
-import type { Violation } from './violation.ts'
+import type { Violation, ViolationReason } from './violation.ts'
 import { parseItem, printItem } from './annotationItem.ts'
 import type { Item } from './annotationItem.ts'
 import { badGroupId, readKey, SETTING_VALUES } from './annotationKey.ts'
@@ -24,15 +24,20 @@ export interface Reading {
 /** @param readGroups false when the pod names too many groups, so that only their number matters */
 export function readAnnotation(key: string, value: string, readGroups: boolean): Reading {
   const what = readKey(key)
-  if (what.kind === 'unknown') return faulty(key, key, what.problem)
+  if (what.kind === 'unknown') return faulty(what.reason, key, key, what.problem)
   if (what.kind === 'setting') return readSetting(key, value)
   if (what.kind === 'group' && !readGroups) return { ...blank(key), counts: new Map([[what.groupId, 0]]) }
   const example = what.kind === 'group' ? 'tcp:443' : 'sg-0123abcd:tcp:443'
   if (/^\s*$/.test(value))
-    return faulty(key, value, `value must not be empty: write a rule such as '${example}', or remove the annotation`)
+    return faulty(
+      'EmptyValue',
+      key,
+      value,
+      `value must not be empty: write a rule such as '${example}', or remove the annotation`
+    )
   const bytes = utf8Bytes(value)
   if (bytes > MAX_VALUE_BYTES)
-    return faulty(key, value, `value must be at most ${MAX_VALUE_BYTES} bytes long, and has ${bytes}`)
+    return faulty('ValueTooLong', key, value, `value must be at most ${MAX_VALUE_BYTES} bytes long, and has ${bytes}`)
   return what.kind === 'group' ? readItems(key, value, what.groupId) : readItems(key, value)
 }
 
@@ -40,7 +45,7 @@ function readSetting(key: string, value: string): Reading {
   if (SETTING_VALUES.includes(value)) return { ...blank(key), readinessGate: value === 'true' }
   const meant = SETTING_VALUES.find((word) => word === value.trim().toLowerCase())
   const problem = "value must be 'true' or 'false'"
-  return faulty(key, value, meant === undefined ? problem : `${problem}; did you mean '${meant}'?`)
+  return faulty('BadSetting', key, value, meant === undefined ? problem : `${problem}; did you mean '${meant}'?`)
 }
 
 /** @param groupId the group of all items; without it each item names its own, as the kube-sg of 2018 had it */
@@ -48,20 +53,22 @@ function readItems(key: string, value: string, groupId?: SecurityGroupId): Readi
   const items: { groupId: SecurityGroupId; item: Item }[] = []
   const violations: Violation[] = []
   const warnings: string[] = []
-  const fail = (wrong: string, message: string) => violations.push(violation(key, wrong, message))
+  const fail = (reason: ViolationReason, wrong: string, message: string) =>
+    violations.push(violation(reason, key, wrong, message))
   const texts = value.split(',').map(trimBlanks)
-  for (const problem of emptyItems(texts)) fail(value, problem)
+  for (const problem of emptyItems(texts)) fail('EmptyItem', value, problem)
   const written = texts.filter((text) => text !== '').map((text) => ({ text, ...splitItem(text, groupId) }))
   const counts = countById(written)
   for (const { text, id, rest } of written) {
     if (!isSecurityGroupId(id)) {
-      fail(text, /^sg/i.test(id) ? badGroupId(id) : "item must begin with its group, such as 'sg-0123abcd:tcp:443'")
+      if (/^sg/i.test(id)) fail('BadGroupId', text, badGroupId(id))
+      else fail('NoGroup', text, "item must begin with its group, such as 'sg-0123abcd:tcp:443'")
       continue
     }
     // The limit is then the one violation: nobody reads thousands, and finding them would keep others waiting.
     if ((counts.get(id) ?? 0) > MAX_ITEMS) continue
     const result = parseItem(rest, id, groupId === undefined)
-    if (result.item === undefined) fail(text, result.problem)
+    if (result.item === undefined) fail(result.reason, text, result.problem)
     else items.push({ groupId: id, item: result.item })
     if (result.item !== undefined && result.warning !== undefined)
       warnings.push(`${annotationField(key)}: ${result.warning}`)
@@ -113,12 +120,13 @@ const blank = (key: string): Reading => ({
   warnings: []
 })
 
-const faulty = (key: string, value: string, message: string): Reading => ({
+const faulty = (reason: ViolationReason, key: string, value: string, message: string): Reading => ({
   ...blank(key),
-  violations: [violation(key, value, message)]
+  violations: [violation(reason, key, value, message)]
 })
 
-export const violation = (key: string, value: string, message: string): Violation => ({
+export const violation = (reason: ViolationReason, key: string, value: string, message: string): Violation => ({
+  reason,
   key,
   field: annotationField(key),
   value,

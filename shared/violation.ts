@@ -1,6 +1,29 @@
 /** What is wrong with an object, in the words that the API server itself uses for its own fields. Pure. */
 
+/** Every kind of mistake, for metrics and audit logs; the texts of messages may change, these names do not. */
+export type ViolationReason =
+  | 'UnknownKey'
+  | 'BadGroupId'
+  | 'EmptyValue'
+  | 'ValueTooLong'
+  | 'BadSetting'
+  | 'EmptyItem'
+  | 'NoGroup'
+  | 'OtherGroup'
+  | 'BadProtocol'
+  | 'BadPorts'
+  | 'NoPorts'
+  | 'PortsNotTaken'
+  | 'TooManyItems'
+  | 'TooManyGroups'
+  | 'TooManyKeys'
+  | 'HostNetwork'
+  | 'GateWithoutRules'
+  | 'NotStamped'
+  | 'NotPermitted'
+
 export interface Violation {
+  readonly reason: ViolationReason
   /** The annotation key that is at fault, or a field path when it is not one annotation. */
   readonly key: string
   /** The path as kubectl prints it, such as `metadata.annotations[sg.amazonaws.com/sg-0123abcd]`. */
@@ -29,8 +52,14 @@ function escape(character: string): string {
   return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('')
 }
 
+/** The API server's name for the kind of mistake (metav1.CauseType); clients may tell them apart by it. */
+export function causeOf(violation: Violation): 'FieldValueInvalid' | 'FieldValueForbidden' {
+  return violation.reason === 'NotPermitted' ? 'FieldValueForbidden' : 'FieldValueInvalid'
+}
+
 /** The body of a violation without its path: what `details.causes[].message` holds. */
 export function describeValue(violation: Violation): string {
+  if (causeOf(violation) === 'FieldValueForbidden') return `Forbidden: ${violation.message}`
   return `Invalid value: ${quote(violation.value)}: ${violation.message}`
 }
 

@@ -1,13 +1,29 @@
 import t from 'tap'
 import { annotationField } from '../shared/violation.ts'
+import type { Violation } from '../shared/violation.ts'
 import { decode, encode } from './admissionReview.ts'
 import { MalformedReview } from './json.ts'
 import { pod, review } from './reviewFixture.ts'
 import { ALLOWED } from './verdict.ts'
+import type { Invalid } from './verdict.ts'
 
 const request = decode(review({ object: pod() }))
 const key = 'sg.amazonaws.com/sg-0123abcd'
-const violation = (value: string, message: string) => ({ key, field: annotationField(key), value, message })
+const violation = (value: string, message: string) => ({
+  reason: 'BadProtocol' as const,
+  key,
+  field: annotationField(key),
+  value,
+  message
+})
+
+const invalid = (violations: readonly Violation[]): Invalid => ({
+  kind: 'invalid',
+  warnings: [],
+  violations,
+  uses: [],
+  unpermitted: 'deny'
+})
 
 t.test('reads what is needed', async (t) => {
   const { object, oldObject, ...rest } = decode(review({ object: pod(), subResource: 'status' }))
@@ -51,7 +67,7 @@ t.test('an allowed request, without and with a patch', async (t) => {
   t.same(encode(request, ALLOWED), {
     apiVersion: 'admission.k8s.io/v1',
     kind: 'AdmissionReview',
-    response: { uid: 'u-1', allowed: true }
+    response: { uid: 'u-1', auditAnnotations: { decision: 'allowed' }, allowed: true }
   })
   const patch = [{ op: 'add' as const, path: '/metadata/labels', value: { é: '1' } }]
   const { response } = encode(request, { ...ALLOWED, patch, warnings: ['careful'] })
@@ -61,9 +77,10 @@ t.test('an allowed request, without and with a patch', async (t) => {
 })
 
 t.test('a malformed object: 422, a cause for each mistake, and a message that tells all', async (t) => {
-  const one = encode(request, { kind: 'invalid', warnings: [], violations: [violation('tpc:1', 'bad; did you mean?')] })
+  const one = encode(request, invalid([violation('tpc:1', 'bad; did you mean?')]))
   t.same(one.response, {
     uid: 'u-1',
+    auditAnnotations: { decision: 'invalid', reasons: 'BadProtocol' },
     allowed: false,
     status: {
       code: 422,
@@ -84,11 +101,7 @@ t.test('a malformed object: 422, a cause for each mistake, and a message that te
       }
     }
   })
-  const two = encode(request, {
-    kind: 'invalid',
-    warnings: [],
-    violations: [violation('a', 'first'), violation('b', 'second')]
-  })
+  const two = encode(request, invalid([violation('a', 'first'), violation('b', 'second')]))
   t.equal(
     two.response.status?.message,
     'Pod "api" is invalid:\n* metadata.annotations[sg.amazonaws.com/sg-0123abcd]: Invalid value: "a": first\n* metadata.annotations[sg.amazonaws.com/sg-0123abcd]: Invalid value: "b": second'
@@ -98,7 +111,7 @@ t.test('a malformed object: 422, a cause for each mistake, and a message that te
 
 t.test('a pod without a name yet is called by its generateName', async (t) => {
   const generated = decode(review({ object: pod({ metadata: { name: undefined, generateName: 'api-' } }), name: '' }))
-  const { response } = encode(generated, { kind: 'invalid', warnings: [], violations: [violation('a', 'first')] })
+  const { response } = encode(generated, invalid([violation('a', 'first')]))
   t.match(response.status?.message, /^Pod "api-" is invalid: /)
 })
 
@@ -107,6 +120,7 @@ t.test('not permitted: 403 with the sentence as it is', async (t) => {
   t.same(response, {
     uid: 'u-1',
     warnings: ['w'],
+    auditAnnotations: { decision: 'permission', reasons: 'NotPermitted' },
     allowed: false,
     status: {
       code: 403,
@@ -120,14 +134,10 @@ t.test('not permitted: 403 with the sentence as it is', async (t) => {
 
 t.test('hostile amounts and texts stay small and printable', async (t) => {
   const many = Array.from({ length: 5000 }, (_, index) => violation(`v${index}`, 'bad'))
-  const { response } = encode(request, { kind: 'invalid', warnings: [], violations: many })
+  const { response } = encode(request, invalid(many))
   t.equal(response.status?.details.causes?.length, 100)
   t.match(response.status?.message, /\n\* and 4900 more$/)
-  const nasty = encode(request, {
-    kind: 'invalid',
-    warnings: [],
-    violations: [violation(`\u001b[31m\u202ered\ud800${'x'.repeat(1000)}`, 'bad')]
-  })
+  const nasty = encode(request, invalid([violation(`\u001b[31m\u202ered\ud800${'x'.repeat(1000)}`, 'bad')]))
   const message = nasty.response.status?.message ?? ''
   t.match(message, /"\\u001b\[31m\\u202ered\\ud800x+\.\.\.": bad$/)
   t.ok(message.length < 250)

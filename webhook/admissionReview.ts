@@ -1,5 +1,6 @@
 /** The AdmissionReview of admission.k8s.io/v1: decodes requests, encodes answers. Pure. */
-import { describeValue, describeViolation } from '../shared/violation.ts'
+import { causeOf, describeValue, describeViolation } from '../shared/violation.ts'
+import { auditAnnotations } from './audit.ts'
 import { look, MalformedReview } from './json.ts'
 import type { Place } from './json.ts'
 import type { Forbidden, Invalid, Verdict } from './verdict.ts'
@@ -61,6 +62,7 @@ export interface AdmissionReview {
     readonly patch?: string
     readonly warnings?: readonly string[]
     readonly status?: Status
+    readonly auditAnnotations: Readonly<Record<string, string>>
   }
 }
 
@@ -78,7 +80,8 @@ interface Status {
 
 export function encode(request: AdmissionRequest, verdict: Verdict): AdmissionReview {
   const warnings = cutWarnings(verdict.warnings)
-  const shared = { uid: request.uid, ...(warnings.length === 0 ? {} : { warnings }) }
+  const audit = { auditAnnotations: auditAnnotations(verdict) }
+  const shared = { uid: request.uid, ...audit, ...(warnings.length === 0 ? {} : { warnings }) }
   const response = verdict.kind === 'allowed' ? encodeAllowed(verdict.patch) : encodeDenied(request, verdict)
   return { apiVersion: API_VERSION, kind: 'AdmissionReview', response: { ...shared, ...response } }
 }
@@ -91,7 +94,7 @@ function encodeAllowed(patch: readonly unknown[]) {
 }
 
 function encodeDenied(request: AdmissionRequest, verdict: Invalid | Forbidden): { allowed: boolean; status: Status } {
-  const name = request.name || generatedName(request.object)
+  const name = objectName(request)
   const details = { kind: request.kind, name }
   if (verdict.kind === 'forbidden') {
     const { message } = verdict
@@ -101,7 +104,7 @@ function encodeDenied(request: AdmissionRequest, verdict: Invalid | Forbidden): 
   const more = verdict.violations.length - shown.length
   const lines = [...shown.map(describeViolation), ...(more > 0 ? [`and ${more} more`] : [])]
   const causes = shown.map((violation) => ({
-    reason: 'FieldValueInvalid',
+    reason: causeOf(violation),
     field: violation.field,
     message: describeValue(violation)
   }))
@@ -114,8 +117,10 @@ function encodeDenied(request: AdmissionRequest, verdict: Invalid | Forbidden): 
 /** More than a person reads, less than a hostile object could ask us to write. */
 const MAX_SHOWN = 100
 
-function generatedName(object: Place): string {
-  const metadata = object.at('metadata')
+/** The object's name, or the beginning of it that the API server will complete. */
+export function objectName(request: AdmissionRequest): string {
+  if (request.name !== '') return request.name
+  const metadata = request.object.at('metadata')
   return metadata.at('name').string() ?? metadata.at('generateName').string() ?? ''
 }
 

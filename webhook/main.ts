@@ -1,6 +1,6 @@
 /** The webhook process: reads settings, wires, listens, and closes on SIGTERM. */
 import closeWithGrace from 'close-with-grace'
-import { commonSpec, ConfigError, path, PERMISSIONS, port, readConfig } from '../shared/config.ts'
+import { commonSpec, ConfigError, path, PERMISSIONS, port, readConfig, RULES_PER_GROUP } from '../shared/config.ts'
 import { serveHealth } from '../shared/health.ts'
 import { connect } from '../shared/kubernetes/connection.ts'
 import { askPermissions } from '../shared/kubernetes/permissions.ts'
@@ -17,7 +17,8 @@ const SPEC = {
   ...commonSpec,
   PORT: { read: port, fallback: '8443', meaning: 'the HTTPS port that the API server calls' },
   TLS_DIR: { read: path, fallback: '/etc/kube-sg/tls', meaning: 'the directory of tls.crt and tls.key' },
-  PERMISSIONS
+  PERMISSIONS,
+  RULES_PER_GROUP
 }
 
 /** How long balancers have to notice that we are not ready, while we still serve. */
@@ -39,7 +40,13 @@ async function main(): Promise<void> {
     burst: 400
   })
   const permissions = askPermissions(connection, { now: () => performance.now() })
-  const server = buildServer({ permissions, mode: config.PERMISSIONS, metrics, logger })
+  const server = buildServer({
+    permissions,
+    mode: config.PERMISSIONS,
+    rulesPerGroup: config.RULES_PER_GROUP,
+    metrics,
+    logger
+  })
   const certificate = await serveCertificate(server, config.TLS_DIR, metrics, logger)
   let stopping = false
   const health = await serveHealth({

@@ -1,5 +1,6 @@
 /** What the webhook counts. The first three carry controller-runtime's names, which dashboards know. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { decisionOf, reasonsOf } from './verdict.ts'
 import type { Verdict } from './verdict.ts'
 
 /** Only these become label values: whoever reaches the port may send any name. */
@@ -57,6 +58,12 @@ export function createMetrics(): WebhookMetrics {
     labelNames: ['resource', 'outcome'],
     registers
   })
+  const denials = new Counter({
+    name: 'kube_sg_webhook_denials_total',
+    help: 'Denied requests by reason; one that has several counts for each of them',
+    labelNames: ['reason'],
+    registers
+  })
   const reads = new Counter({
     name: 'certwatcher_read_certificate_total',
     help: 'Readings of a serving certificate that had changed',
@@ -84,18 +91,14 @@ export function createMetrics(): WebhookMetrics {
         requests.inc({ ...webhook, code: String(code) })
       }
     },
-    decided: (resource, verdict) =>
-      decisions.inc({ resource: RESOURCES.has(resource) ? resource : 'other', outcome: outcome(verdict) }),
+    decided(resource, verdict) {
+      decisions.inc({ resource: RESOURCES.has(resource) ? resource : 'other', outcome: decisionOf(verdict) })
+      for (const reason of reasonsOf(verdict)) denials.inc({ reason })
+    },
     certificateRead(error) {
       reads.inc()
       if (error) readErrors.inc()
     },
     certificateServed: (end) => notAfter.set(end / 1000)
   }
-}
-
-function outcome(verdict: Verdict): string {
-  if (verdict.kind === 'forbidden') return verdict.reason
-  if (verdict.kind === 'invalid') return 'invalid'
-  return verdict.patch.length > 0 ? 'patched' : 'allowed'
 }

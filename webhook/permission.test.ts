@@ -1,14 +1,17 @@
 import t from 'tap'
 import type { Use } from '../shared/permission.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
+import { describeViolation } from '../shared/violation.ts'
 import { withPermission } from './permission.ts'
 import { ALLOWED } from './verdict.ts'
+import type { Invalid, Need } from './verdict.ts'
 
-const [yes, no] = ['sg-0000000a', 'sg-0000000b'].map((groupId): Use => ({
+const [yes, no] = ['sg-0000000a', 'sg-0000000b'].map((groupId): Need => ({
   namespace: 'web',
   serviceAccount: 'api',
-  groupId: groupId as SecurityGroupId
-})) as [Use, Use]
+  groupId: groupId as SecurityGroupId,
+  field: `metadata.annotations[sg.amazonaws.com/${groupId}]`
+})) as [Need, Need]
 const permissions = { permits: (use: Use) => Promise.resolve(use.groupId === yes.groupId) }
 const { signal } = new AbortController()
 const warning =
@@ -38,9 +41,44 @@ t.test('a template is only warned about', async (t) => {
   t.same(await withPermission(verdict, permissions, 'enforce', signal), { ...verdict, warnings: [warning] })
 })
 
-t.test('a malformed object is not asked about, and what nobody could tell is an error', async (t) => {
-  const down = { permits: () => Promise.reject(new Error('down')) }
-  const invalid = { kind: 'invalid' as const, warnings: [], violations: [] }
-  t.equal(await withPermission(invalid, down, 'enforce', signal), invalid)
+t.test('what nobody could tell is an error', async (t) => {
   await t.rejects(withPermission({ ...ALLOWED, uses: [yes] }, down, 'warn', signal), { message: 'down' })
+})
+
+const down = { permits: () => Promise.reject(new Error('down')) }
+const bad: Invalid['violations'][number] = {
+  reason: 'BadPorts',
+  key: 'k',
+  field: 'metadata.annotations[k]',
+  value: 'v',
+  message: 'wrong'
+}
+const malformed = (unpermitted: 'deny' | 'warn' = 'deny'): Invalid => ({
+  kind: 'invalid',
+  warnings: ['before'],
+  violations: [bad],
+  uses: [yes, no],
+  unpermitted
+})
+
+t.test('a malformed object learns at once what is not permitted either', async (t) => {
+  const told = await withPermission(malformed(), permissions, 'enforce', signal)
+  t.match(told, { kind: 'invalid', warnings: ['before'] })
+  t.same(told.kind === 'invalid' && told.violations.map(describeViolation), [
+    'metadata.annotations[k]: Invalid value: "v": wrong',
+    `${no.field}: Forbidden: ${warning}`
+  ])
+  const warned = { ...malformed('warn'), warnings: ['before', warning] }
+  t.same(await withPermission(malformed('warn'), permissions, 'enforce', signal), warned, 'a template')
+  t.match(await withPermission(malformed(), permissions, 'warn', signal), {
+    warnings: ['before', warning],
+    violations: [bad]
+  })
+  const silent = malformed()
+  t.equal(await withPermission(silent, down, 'off', signal), silent)
+})
+
+t.test('a malformed object is refused as such when nobody could tell, which is told too', async (t) => {
+  const told = await withPermission(malformed(), down, 'enforce', signal)
+  t.same(told, { ...malformed(), warnings: ['before', 'permission could not be asked for: down'] })
 })

@@ -63,6 +63,23 @@ export function readTemplate(kind: string, place: Place): PodShape {
   return readShape(template, path.join('.'))
 }
 
+/** The fields that say how many pods of the template a kind keeps at once; the others keep one, or one for each node. */
+const COUNT_PATHS: Readonly<Record<string, readonly string[]>> = {
+  Deployment: ['spec', 'replicas'],
+  StatefulSet: ['spec', 'replicas'],
+  ReplicaSet: ['spec', 'replicas'],
+  ReplicationController: ['spec', 'replicas'],
+  Job: ['spec', 'parallelism'],
+  CronJob: ['spec', 'jobTemplate', 'spec', 'parallelism']
+}
+
+/** How many pods of its template a workload keeps, as far as it says; at least 1, as its scale may change unseen. */
+export function countPods(kind: string, place: Place): number {
+  const path = COUNT_PATHS[kind] ?? []
+  const { value } = path.reduce((at, key) => at.at(key), place)
+  return typeof value === 'number' ? Math.max(1, value) : 1
+}
+
 /** Whether a controller made the object: then its maker was checked, and nobody reads an answer to it. */
 export function hasController(place: Place): boolean {
   const owners = place.at('metadata').at('ownerReferences').list()

@@ -20,7 +20,14 @@ const permitted: Permissions = { permits: () => Promise.resolve(true) }
 function build(options: Partial<ServerOptions> = {}) {
   const metrics = createMetrics()
   const logger = pino({ level: 'silent' })
-  const server = buildServer({ permissions: permitted, mode: 'enforce', metrics, logger, ...options })
+  const server = buildServer({
+    permissions: permitted,
+    mode: 'enforce',
+    rulesPerGroup: 60,
+    metrics,
+    logger,
+    ...options
+  })
   return { ...server, metrics }
 }
 

@@ -4,9 +4,9 @@ import Fastify from 'fastify'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from '../shared/logger.ts'
 import type { Permissions } from '../shared/permission.ts'
-import { describeViolation } from '../shared/violation.ts'
 import { decode, encode } from './admissionReview.ts'
 import type { AdmissionRequest } from './admissionReview.ts'
+import { describeDenial } from './denial.ts'
 import { MalformedReview } from './json.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import { mutate } from './mutation.ts'
@@ -18,6 +18,8 @@ import type { Verdict } from './verdict.ts'
 export interface ServerOptions {
   readonly permissions: Permissions
   readonly mode: PermissionMode
+  /** EC2's quota, for warnings. */
+  readonly rulesPerGroup: number
   readonly metrics: WebhookMetrics
   readonly logger: Logger
 }
@@ -97,7 +99,7 @@ function route(app: App, options: ServerOptions): void {
   app.post('/validate', async (request) => {
     const admission = decode(request.body)
     const patience = AbortSignal.timeout(readTimeout(request.query))
-    const verdict = await withPermission(validate(admission), options.permissions, options.mode, patience)
+    const verdict = await withPermission(validate(admission, options), options.permissions, options.mode, patience)
     return conclude(options, admission, verdict)
   })
 }
@@ -139,15 +141,7 @@ function measure(app: App, metrics: WebhookMetrics): void {
 function conclude({ logger, metrics }: ServerOptions, admission: AdmissionRequest, verdict: Verdict) {
   metrics.decided(admission.resource, verdict)
   const answer = encode(admission, verdict)
-  if (verdict.kind !== 'allowed') {
-    const { namespace, name, resource, operation, username, uid, dryRun } = admission
-    const reasons =
-      verdict.kind === 'invalid'
-        ? verdict.violations.slice(0, 20).map(describeViolation)
-        : verdict.message.split('\n', 1)
-    const keys = { resource, operation, object: { namespace, name }, user: username, admissionUID: uid, dryRun }
-    logger.info({ ...keys, outcome: verdict.kind, reasons }, 'request denied')
-  }
+  if (verdict.kind !== 'allowed') logger.info(describeDenial(admission, verdict), 'request denied')
   return answer
 }
 

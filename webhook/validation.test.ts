@@ -7,7 +7,7 @@ import { validate } from './validation.ts'
 
 const A = 'sg.amazonaws.com/sg-0123abcd'
 const B = 'sg.amazonaws.com/sg-0123abce'
-const judge = (parts: ReviewParts) => validate(decode(review(parts)))
+const judge = (parts: ReviewParts, rulesPerGroup = 60) => validate(decode(review(parts)), { rulesPerGroup })
 /** The groups to ask about, or the violations, or the refusal. */
 function outcome(parts: ReviewParts): string[] | string {
   const verdict = judge(parts)
@@ -33,12 +33,30 @@ t.test('permission is asked for the service account of the pod, in the namespace
     })
     return verdict.kind === 'allowed' ? verdict.uses : verdict
   }
-  t.same(use({ serviceAccountName: 'db' }), [{ namespace: 'web', serviceAccount: 'db', groupId: 'sg-0123abcd' }])
-  t.same(use({ serviceAccountName: '' }), [{ namespace: 'web', serviceAccount: 'default', groupId: 'sg-0123abcd' }])
-  t.same(use({ serviceAccountName: undefined }), [
-    { namespace: 'web', serviceAccount: 'default', groupId: 'sg-0123abcd' }
-  ])
+  const expected = { namespace: 'web', groupId: 'sg-0123abcd', field: `metadata.annotations[${A}]` }
+  t.same(use({ serviceAccountName: 'db' }), [{ ...expected, serviceAccount: 'db' }])
+  t.same(use({ serviceAccountName: '' }), [{ ...expected, serviceAccount: 'default' }])
+  t.same(use({ serviceAccountName: undefined }), [{ ...expected, serviceAccount: 'default' }])
   t.equal(judge({ object: stamped({ annotations: { [A]: 'tcp:1' } }) }).kind, 'allowed')
+})
+
+t.test('a malformed object still tells which groups need permission, and where they are asked for', async (t) => {
+  const needs = (parts: ReviewParts) => {
+    const verdict = judge(parts)
+    return verdict.kind === 'invalid' ? verdict.uses.map(({ groupId, field }) => `${groupId} ${field}`) : verdict.kind
+  }
+  const old = 'sg.amazonaws.com'
+  t.same(needs({ object: stamped({ annotations: { [A]: 'tpc:1', [B]: 'tcp:1', [old]: 'sg-00000000:tcp:1' } }) }), [
+    `sg-00000000 metadata.annotations[${old}]`,
+    `sg-0123abcd metadata.annotations[${A}]`,
+    `sg-0123abce metadata.annotations[${B}]`
+  ])
+  const change = update({ annotations: { [B]: 'tcp:1' } }, { annotations: { [A]: 'tpc:1', [B]: 'tcp:1' } })
+  t.same(needs(change), [`sg-0123abcd metadata.annotations[${A}]`], 'of the changed keys')
+  const template = { metadata: { annotations: { [A]: 'tpc:1' } } }
+  t.same(needs({ kind: 'Job', resource: 'jobs', object: { spec: { template } } }), [
+    `sg-0123abcd spec.template.metadata.annotations[${A}]`
+  ])
 })
 
 t.test('hostNetwork is refused with any annotation of ours', async (t) => {
@@ -134,6 +152,33 @@ t.test('warnings are of what changed', async (t) => {
   t.match(judge({ object: stamped({ annotations: old }) }).warnings, [/old spelling/])
   t.same(judge(update({ annotations: old }, { annotations: { ...old, [B]: 'all' } })).warnings, [])
   t.match(judge({ object: stamped({ annotations: { ...old, [B]: '' } }) }).warnings, [/old spelling/])
+})
+
+t.test('a large share of the quota is warned about, for all pods that a workload keeps', async (t) => {
+  const items = (count: number): string => Array.from({ length: count }, (_, index) => `tcp:${2 * index + 1}`).join(',')
+  const alone = (count: number, quota: number) =>
+    judge({ object: stamped({ annotations: { [A]: items(count) } }) }, quota).warnings
+  t.same(alone(15, 60), [])
+  t.match(alone(16, 60), [/^sg-0123abcd: each pod takes 16 of the 60 rules/])
+  const kept = (kind: string, spec: object, count = 1) =>
+    judge({
+      kind,
+      resource: 'x',
+      object: { spec: { ...spec, template: { metadata: { annotations: { [A]: items(count) } } } } }
+    }).warnings
+  for (const kind of ['Deployment', 'StatefulSet', 'ReplicaSet', 'ReplicationController']) {
+    t.match(kept(kind, { replicas: 61 }), [/^sg-0123abcd: 61 pods of 1 rule each need 61, and a group holds 60/], kind)
+    t.same(kept(kind, { replicas: 60 }), [], kind)
+    t.same(kept(kind, { replicas: 0 }, 2), [], kind)
+  }
+  t.match(kept('Job', { parallelism: 61 }), [/^sg-0123abcd: 61 pods/])
+  t.same(kept('DaemonSet', { replicas: 61 }), [], 'which has no such field')
+  const cron = {
+    spec: {
+      jobTemplate: { spec: { parallelism: 70, template: { metadata: { annotations: { [A]: 'tcp:1' } } } } }
+    }
+  }
+  t.match(judge({ kind: 'CronJob', resource: 'cronjobs', object: cron }).warnings, [/70 pods/])
 })
 
 t.test('no other way leads to our keys', async (t) => {

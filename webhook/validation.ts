@@ -1,33 +1,42 @@
 /** The decision: is what this request leaves behind well-formed, and whose permission does it need? Pure. */
 import { changedKeys, ours, parseAnnotations } from '../shared/annotation.ts'
+import { readKey } from '../shared/annotationKey.ts'
 import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, PREFIX, READINESS_GATE_KEY } from '../shared/names.ts'
 import { annotationField } from '../shared/violation.ts'
 import type { Violation } from '../shared/violation.ts'
+import type { SecurityGroupId } from '../shared/rules.ts'
 import type { AdmissionRequest } from './admissionReview.ts'
-import { hasController, readPod, readTemplate, WORKLOADS } from './pod.ts'
+import { countPods, hasController, readPod, readTemplate, WORKLOADS } from './pod.ts'
 import type { Pod, PodShape } from './pod.ts'
 import { ALLOWED } from './verdict.ts'
-import type { Verdict } from './verdict.ts'
+import { warnOfShare } from './quotaShare.ts'
+import type { Need, Verdict } from './verdict.ts'
+
+export interface Quota {
+  /** How many rules of one address family a group holds. */
+  readonly rulesPerGroup: number
+}
 
 /**
  * Judges the final object, and of it only the keys of ours that this request changes: what was bad before never blocks
  * an update, so that every pod can be edited, released and deleted.
  */
-export function validate(request: AdmissionRequest): Verdict {
+export function validate(request: AdmissionRequest, { rulesPerGroup }: Quota): Verdict {
   if (request.operation !== 'CREATE' && request.operation !== 'UPDATE') return ALLOWED
-  if (request.resource === 'pods') return validatePod(request)
+  if (request.resource === 'pods') return validatePod(request, rulesPerGroup)
   if (request.resource === 'pods/status') return refuseChange(request)
   if (request.kind === 'Binding') return refuseChange(request)
-  if (WORKLOADS.has(request.kind)) return validateTemplate(request)
+  if (WORKLOADS.has(request.kind)) return validateTemplate(request, rulesPerGroup)
   return ALLOWED
 }
 
-function validatePod(request: AdmissionRequest): Verdict {
+function validatePod(request: AdmissionRequest, rulesPerGroup: number): Verdict {
   const pod = readPod(request.object, request.operation === 'CREATE')
   if (pod.mirror) return ALLOWED
   const old = before(request, (place) => readPod(place, false))
   const changed = changedKeys(old?.annotations, pod.annotations)
-  const verdict = judge(request, pod, changed, pod.living ? unstamped(pod) : [], 'deny')
+  const stamp = pod.living ? unstamped(pod) : []
+  const verdict = judge(request, pod, { changed, unstamped: stamp, unpermitted: 'deny', rulesPerGroup, pods: 1 })
   const tooLate = old !== undefined && asksForGate(pod) && !asksForGate(old) && !pod.readinessGates.includes(CONDITION)
   return tooLate ? { ...verdict, warnings: [...verdict.warnings, GATE_TOO_LATE] } : verdict
 }
@@ -37,11 +46,13 @@ const asksForGate = ({ annotations }: PodShape): boolean => annotations[READINES
 const GATE_TOO_LATE = `${annotationField(READINESS_GATE_KEY)}: takes effect only on pods that are created with it`
 
 /** Refused when malformed, but only warned about when not permitted: the Role may come with the next file. */
-function validateTemplate(request: AdmissionRequest): Verdict {
+function validateTemplate(request: AdmissionRequest, rulesPerGroup: number): Verdict {
   if (hasController(request.object)) return ALLOWED
   const read = (place: AdmissionRequest['object']) => readTemplate(request.kind, place)
   const [template, old] = [read(request.object), before(request, read)]
-  const verdict = judge(request, template, changedInTemplate(old, template), [], 'warn')
+  const changed = changedInTemplate(old, template)
+  const pods = countPods(request.kind, request.object)
+  const verdict = judge(request, template, { changed, unstamped: [], unpermitted: 'warn', rulesPerGroup, pods })
   const own = Object.keys(ours(request.object.at('metadata').at('annotations').strings()))
   const misplaced = own.filter((key) => !Object.hasOwn(template.annotations, key))
   if (misplaced.length === 0) return verdict
@@ -76,26 +87,37 @@ function before<T>(request: AdmissionRequest, read: (place: AdmissionRequest['ob
   return request.operation === 'UPDATE' && request.oldObject.value !== undefined ? read(request.oldObject) : undefined
 }
 
-function judge(
-  request: AdmissionRequest,
-  shape: PodShape,
-  changed: readonly string[],
-  unstamped: readonly Violation[],
-  unpermitted: 'deny' | 'warn'
-): Verdict {
+interface Circumstances {
+  readonly changed: readonly string[]
+  readonly unstamped: readonly Violation[]
+  readonly unpermitted: 'deny' | 'warn'
+  readonly rulesPerGroup: number
+  /** How many such pods there will be. */
+  readonly pods: number
+}
+
+function judge(request: AdmissionRequest, shape: PodShape, about: Circumstances): Verdict {
+  const { changed, unpermitted } = about
   if (changed.length === 0) return ALLOWED
   const declared = parseAnnotations(shape.annotations, new Set(changed))
   const added = changed.filter((key) => Object.hasOwn(shape.annotations, key))
   const violations = declared.violations.map((violation) => below(shape.base, violation))
   if (added.includes(READINESS_GATE_KEY) && waitsForNothing(shape)) violations.push(gateOfNothing(shape.base))
   if (shape.hostNetwork) violations.push(onHostNetwork(shape.base))
-  violations.push(...unstamped)
+  violations.push(...about.unstamped)
   // Taking away is always allowed: what remains was there before, and mutation is not called to stamp it.
-  if (added.length > 0 && violations.length > 0) return { kind: 'invalid', violations, warnings: declared.warnings }
-  const { namespace } = request
-  const groups = new Set(declared.requests.map(({ groupId }) => groupId))
-  const uses = [...groups].map((groupId) => ({ namespace, serviceAccount: shape.serviceAccount, groupId }))
-  return { ...ALLOWED, warnings: declared.warnings, uses, unpermitted }
+  const uses = declared.groups.map((groupId) => need(request.namespace, shape, changed, groupId))
+  const warnings = [...declared.warnings, ...warnOfShare(declared.requests, about.rulesPerGroup, about.pods)]
+  if (added.length > 0 && violations.length > 0) return { kind: 'invalid', violations, warnings, uses, unpermitted }
+  return { ...ALLOWED, warnings, uses, unpermitted, rules: declared.requests.length }
+}
+
+/** The group is asked for under its own key, or else under one of the old spelling. */
+function need(namespace: string, shape: PodShape, changed: readonly string[], groupId: SecurityGroupId): Need {
+  const own = `${PREFIX}${groupId}`
+  const key = changed.includes(own) ? own : (changed.find((candidate) => readKey(candidate).kind === 'legacy') ?? own)
+  const field = annotationField(key, shape.base === '' ? 'metadata' : `${shape.base}.metadata`)
+  return { namespace, serviceAccount: shape.serviceAccount, groupId, field }
 }
 
 /** A pod that has no rules never has them in effect. */
@@ -106,7 +128,7 @@ function waitsForNothing(shape: PodShape): boolean {
 function gateOfNothing(base: string): Violation {
   const message = `readiness-gate needs the annotation of a security group beside it, such as '${PREFIX}sg-0123abcd: tcp:443': without rules to wait for, the pod would never become ready`
   const field = annotationField(READINESS_GATE_KEY)
-  return below(base, { key: READINESS_GATE_KEY, field, value: 'true', message })
+  return below(base, { reason: 'GateWithoutRules', key: READINESS_GATE_KEY, field, value: 'true', message })
 }
 
 /** The violation's path seen from the object that was applied. */
@@ -117,7 +139,7 @@ function below(base: string, violation: Violation): Violation {
 function onHostNetwork(base: string): Violation {
   const field = base === '' ? 'spec.hostNetwork' : `${base}.spec.hostNetwork`
   const message = `must not be true with annotations of '${PREFIX}': the pod's address is its node's, so the rules would open the groups to the whole node`
-  return { key: field, field, value: 'true', message }
+  return { reason: 'HostNetwork', key: field, field, value: 'true', message }
 }
 
 /** Only seen when another webhook ran after ours, or took away what ours had added. */
@@ -125,7 +147,7 @@ function unstamped(pod: Pod): Violation[] {
   const violations: Violation[] = []
   const add = (field: string, value: string, what: string): void => {
     const message = `pods with annotations of '${PREFIX}' must have ${what}, which kube-sg adds itself; does another webhook remove it or add the annotation later?`
-    violations.push({ key: field, field, value, message })
+    violations.push({ reason: 'NotStamped', key: field, field, value, message })
   }
   if (!pod.finalizers.includes(FINALIZER))
     add('metadata.finalizers', pod.finalizers.join(','), `finalizer '${FINALIZER}'`)

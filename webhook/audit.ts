@@ -1,0 +1,15 @@
+/**
+ * What a verdict leaves in the API server's audit log. The API server puts the webhook's name before each key, as in
+ * `pods.sg.amazonaws.com/decision`. Pure.
+ */
+import { decisionOf, reasonsOf } from './verdict.ts'
+import type { Verdict } from './verdict.ts'
+
+/** Of an allowed request: which groups it opens, to how many rules for each address. Of a denied one: why. */
+export function auditAnnotations(verdict: Verdict): Readonly<Record<string, string>> {
+  const decision = { decision: decisionOf(verdict) }
+  if (verdict.kind !== 'allowed') return { ...decision, reasons: reasonsOf(verdict).join(',') }
+  if (verdict.uses.length === 0) return decision
+  const groups = verdict.uses.map(({ groupId }) => groupId).join(',')
+  return { ...decision, 'security-groups': groups, rules: String(verdict.rules) }
+}
