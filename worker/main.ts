@@ -9,7 +9,7 @@ import { askPermissions } from '../shared/kubernetes/permissions.ts'
 import { createLogger } from '../shared/logger.ts'
 import type { Logger } from '../shared/logger.ts'
 import { WORKER_LEASE } from '../shared/names.ts'
-import { createEc2 } from './aws/ec2Client.ts'
+import { connectEc2, createEc2 } from './aws/ec2Client.ts'
 import { ec2SecurityGroups } from './aws/ec2SecurityGroups.ts'
 import { clusterOf } from './kubernetes/cluster.ts'
 import { recordEvents } from './kubernetes/events.ts'
@@ -17,6 +17,7 @@ import { elect } from './kubernetes/lease.ts'
 import { watchNodes, watchPods } from './kubernetes/watches.ts'
 import { createMetrics } from './metrics.ts'
 import type { WorkerMetrics } from './metrics.ts'
+import type { Timers } from './queue.ts'
 import { contradiction, workerSpec } from './settings.ts'
 import type { WorkerSettings } from './settings.ts'
 import { createWorker } from './worker.ts'
@@ -66,11 +67,13 @@ async function run(
   // Assigned before anything can call it: writes happen only while we lead.
   let validUntil = (): number => -Infinity
   const timeout = Math.min(EC2_TIMEOUT, settings.LEASE_DURATION / 2)
+  const timers = processTimers()
+  const ec2Client = connectEc2(settings.AWS_REGION, timeout)
   const ec2 = createEc2({
-    region: settings.AWS_REGION,
+    client: ec2Client,
     timeout,
+    timers,
     mayWrite: () => performance.now() + timeout <= validUntil(),
-    now: () => performance.now(),
     onCall({ action, code, seconds }) {
       metrics.ec2Calls.inc({ action, code })
       metrics.ec2Seconds.observe({ action }, seconds)
@@ -97,16 +100,9 @@ async function run(
     metrics,
     logger,
     wallClock,
-    timers: {
-      now,
-      chance: Math.random,
-      after(delay, callback) {
-        const timer = setTimeout(callback, delay)
-        return () => clearTimeout(timer)
-      }
-    }
+    timers
   })
-  closers.unshift(() => Promise.resolve(ec2.close()))
+  closers.unshift(() => Promise.resolve(ec2Client.destroy()))
   const pods = watchPods({ connection, logger, now: wallClock }, worker.cache)
   let leading = false
   const silent = (what: string, lastContact: number): string | undefined =>
@@ -156,6 +152,17 @@ async function run(
   validUntil = () => campaign.validUntil()
   closers.unshift(() => campaign.stop())
   closers.unshift(() => worker.stop())
+}
+
+function processTimers(): Timers {
+  return {
+    now: () => performance.now(),
+    chance: Math.random,
+    after(delay, callback) {
+      const timer = setTimeout(callback, delay)
+      return () => clearTimeout(timer)
+    }
+  }
 }
 
 /** The uid of kube-system tells clusters apart that were given one id. Without it nothing may be owned, so it is waited for. */

@@ -1,76 +1,87 @@
 /** One EC2 client: no call without a time limit, none above our rate, and retries left to the queue. */
 import { EC2Client } from '@aws-sdk/client-ec2'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
-import { TokenBucket } from 'limiter'
-import { Ec2Failure } from '../securityGroups.ts'
+import { createBucket } from '../bucket.ts'
+import type { Limit } from '../bucket.ts'
 import { classify } from '../failures.ts'
+import type { Timers } from '../queue.ts'
+import { Ec2Failure } from '../securityGroups.ts'
 
 /** A call that was made, or given up. `code` is empty when it succeeded. */
 export interface CallReport {
   readonly action: string
   readonly code: string
   readonly seconds: number
+  /** Seconds that it waited before that for its turn in our own bucket. */
+  readonly waited: number
 }
 
+/** What is used of the SDK's client: tests put a model of EC2 in its place. */
+export type Ec2Sender = Pick<EC2Client, 'send'>
+
 export interface Ec2Options {
-  readonly region: string
+  readonly client: Ec2Sender
   /** Milliseconds that a call may take; what has not been answered by then counts as lost. */
   readonly timeout: number
   /** Asked right before a call that changes something leaves: false stops it. */
   readonly mayWrite: () => boolean
   readonly onCall: (report: CallReport) => void
-  /** Milliseconds, for the length of calls. */
-  readonly now: () => number
+  /** By a monotonic clock. */
+  readonly timers: Pick<Timers, 'now' | 'after'>
+  readonly limits?: Readonly<Record<Action, Limit>>
 }
 
 /** One call in our terms. */
 export interface Ec2 {
   /** @param send makes the call. @throws Ec2Failure */
-  call<T>(action: Action, send: (client: EC2Client, signal: AbortSignal) => Promise<T>): Promise<T>
-  close(): void
+  call<T>(action: Action, send: (client: Ec2Sender, signal: AbortSignal) => Promise<T>): Promise<T>
 }
 
 /**
  * Our own buckets, somewhat below AWS's (ec2-api-throttling: 50 and 5/s for rule changes, 100 and 20/s for reads), for the account
  * shares them: terraform and other controllers must get through too.
  */
-const BUCKETS = {
-  AuthorizeSecurityGroupIngress: { burst: 40, perSecond: 4, writes: true },
-  RevokeSecurityGroupIngress: { burst: 40, perSecond: 4, writes: true },
-  DescribeSecurityGroupRules: { burst: 80, perSecond: 15, writes: false },
-  DescribeSecurityGroups: { burst: 80, perSecond: 15, writes: false }
+export const LIMITS = {
+  AuthorizeSecurityGroupIngress: { burst: 40, perSecond: 4 },
+  RevokeSecurityGroupIngress: { burst: 40, perSecond: 4 },
+  ModifySecurityGroupRules: { burst: 40, perSecond: 4 },
+  DescribeSecurityGroupRules: { burst: 80, perSecond: 15 },
+  DescribeSecurityGroups: { burst: 80, perSecond: 15 }
 } as const
 
-export type Action = keyof typeof BUCKETS
+export type Action = keyof typeof LIMITS
 
-export function createEc2(options: Ec2Options): Ec2 {
-  const client = new EC2Client({
-    region: options.region,
+/** The SDK's client: it tries once, for the queue owns retries. @param timeout milliseconds */
+export function connectEc2(region: string, timeout: number): EC2Client {
+  return new EC2Client({
+    region,
     maxAttempts: 1,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: 2000,
-      requestTimeout: options.timeout,
+      requestTimeout: timeout,
       // Without it the SDK only warns, and a hung call hangs for ever.
       throwOnRequestTimeout: true,
       httpsAgent: { keepAlive: true, maxSockets: 16 },
       httpAgent: { keepAlive: true, maxSockets: 16 }
     })
   })
-  const buckets = new Map(
-    Object.entries(BUCKETS).map(([action, { burst, perSecond }]) => [action, filledBucket(burst, perSecond)])
-  )
+}
+
+export function createEc2(options: Ec2Options): Ec2 {
+  const { client, limits = LIMITS, timers } = options
+  const buckets = new Map(Object.entries(limits).map(([action, limit]) => [action, createBucket(limit)]))
   return {
     async call(action, send) {
-      await buckets.get(action)?.removeTokens(1)
-      if (BUCKETS[action].writes && !options.mayWrite()) {
+      const wait = buckets.get(action)?.take(timers.now()) ?? 0
+      if (wait > 0) await new Promise<void>((resolve) => timers.after(wait, resolve))
+      if (!action.startsWith('Describe') && !options.mayWrite()) {
         throw new Ec2Failure(action, 'notLeading', 'NotLeading', new Error('the lease is not ours for long enough'))
       }
-      const startedAt = options.now()
+      const startedAt = timers.now()
       const report = (code: string): void =>
-        options.onCall({ action, code, seconds: (options.now() - startedAt) / 1000 })
+        options.onCall({ action, code, seconds: (timers.now() - startedAt) / 1000, waited: wait / 1000 })
       try {
-        // The handler's timeout ends a silent socket; this one ends also an answer that trickles, and the search for credentials.
-        const answer = await send(client, AbortSignal.timeout(options.timeout))
+        const answer = await withinTime(options, (signal) => send(client, signal))
         report('')
         return answer
       } catch (error) {
@@ -78,15 +89,28 @@ export function createEc2(options: Ec2Options): Ec2 {
         report(failure.code)
         throw failure
       }
-    },
-    close: () => client.destroy()
+    }
   }
 }
 
-function filledBucket(burst: number, perSecond: number): TokenBucket {
-  const bucket = new TokenBucket({ bucketSize: burst, tokensPerInterval: perSecond, interval: 'second' })
-  bucket.content = burst
-  return bucket
+/**
+ * Ends whatever has not ended in time. The handler's own timeout ends a silent socket alone; this one ends an answer that trickles
+ * too, and a search for credentials, which looks at no signal: so it does not wait for the call to notice.
+ */
+async function withinTime<T>(
+  { timeout, timers }: Pick<Ec2Options, 'timeout' | 'timers'>,
+  send: (signal: AbortSignal) => Promise<T>
+): Promise<T> {
+  const aborter = new AbortController()
+  return new Promise<T>((resolve, reject) => {
+    const cancel = timers.after(timeout, () => {
+      const late = new Error(`no answer within ${String(timeout)} ms`)
+      late.name = 'TimeoutError'
+      aborter.abort(late)
+      reject(late)
+    })
+    void send(aborter.signal).then(resolve, reject).finally(cancel)
+  })
 }
 
 function inOurTerms(action: string, error: unknown): Ec2Failure {

@@ -5,7 +5,7 @@ import { describeRule, ruleKey } from '../../shared/rules.ts'
 import type { Protocol, SecurityGroupId } from '../../shared/rules.ts'
 import { Ec2Failure } from '../securityGroups.ts'
 import type { NewRule } from '../securityGroups.ts'
-import { createEc2 } from './ec2Client.ts'
+import { connectEc2, createEc2 } from './ec2Client.ts'
 import type { CallReport } from './ec2Client.ts'
 import { ec2SecurityGroups } from './ec2SecurityGroups.ts'
 
@@ -31,14 +31,21 @@ async function adapter(t: Test, { timeout = 2000, mayWrite = true } = {}) {
     AWS_SECRET_ACCESS_KEY: 'not-a-secret'
   })
   const reports: CallReport[] = []
+  const client = connectEc2('eu-west-1', timeout)
   const ec2 = createEc2({
-    region: 'eu-west-1',
+    client,
     timeout,
     mayWrite: () => mayWrite,
     onCall: (report) => reports.push(report),
-    now: () => performance.now()
+    timers: {
+      now: () => performance.now(),
+      after(delay, callback) {
+        const timer = setTimeout(callback, delay)
+        return () => clearTimeout(timer)
+      }
+    }
   })
-  t.teardown(() => ec2.close())
+  t.teardown(() => client.destroy())
   const group = (await trial.createGroup()) as SecurityGroupId
   return { trial, group, reports, groups: ec2SecurityGroups(ec2, { clusterId: 'demo', owner: OWNER, now: () => 42 }) }
 }
