@@ -59,8 +59,12 @@ function readItems(key: string, value: string, groupId?: SecurityGroupId): Readi
   for (const problem of emptyItems(texts)) fail('EmptyItem', value, problem)
   const written = texts.filter((text) => text !== '').map((text) => ({ text, ...splitItem(text, groupId) }))
   const counts = countById(written)
+  const wrong = new Set<string>()
   for (const { text, id, rest } of written) {
+    // The same mistake again needs no second sentence.
+    if (wrong.has(text)) continue
     if (!isSecurityGroupId(id)) {
+      wrong.add(text)
       if (/^sg/i.test(id)) fail('BadGroupId', text, badGroupId(id))
       else fail('NoGroup', text, "item must begin with its group, such as 'sg-0123abcd:tcp:443'")
       continue
@@ -68,8 +72,10 @@ function readItems(key: string, value: string, groupId?: SecurityGroupId): Readi
     // The limit is then the one violation: nobody reads thousands, and finding them would keep others waiting.
     if ((counts.get(id) ?? 0) > MAX_ITEMS) continue
     const result = parseItem(rest, id, groupId === undefined)
-    if (result.item === undefined) fail(result.reason, text, result.problem)
-    else items.push({ groupId: id, item: result.item })
+    if (result.item === undefined) {
+      wrong.add(text)
+      fail(result.reason, text, result.problem)
+    } else items.push({ groupId: id, item: result.item })
     if (result.item !== undefined && result.warning !== undefined)
       warnings.push(`${annotationField(key)}: ${result.warning}`)
   }

@@ -1,26 +1,29 @@
 /** What is wrong with an object, in the words that the API server itself uses for its own fields. Pure. */
 
 /** Every kind of mistake, for metrics and audit logs; the texts of messages may change, these names do not. */
-export type ViolationReason =
-  | 'UnknownKey'
-  | 'BadGroupId'
-  | 'EmptyValue'
-  | 'ValueTooLong'
-  | 'BadSetting'
-  | 'EmptyItem'
-  | 'NoGroup'
-  | 'OtherGroup'
-  | 'BadProtocol'
-  | 'BadPorts'
-  | 'NoPorts'
-  | 'PortsNotTaken'
-  | 'TooManyItems'
-  | 'TooManyGroups'
-  | 'TooManyKeys'
-  | 'HostNetwork'
-  | 'GateWithoutRules'
-  | 'NotStamped'
-  | 'NotPermitted'
+export const VIOLATION_REASONS = [
+  'UnknownKey',
+  'BadGroupId',
+  'EmptyValue',
+  'ValueTooLong',
+  'BadSetting',
+  'EmptyItem',
+  'NoGroup',
+  'OtherGroup',
+  'BadProtocol',
+  'BadPorts',
+  'NoPorts',
+  'PortsNotTaken',
+  'TooManyItems',
+  'TooManyGroups',
+  'TooManyKeys',
+  'HostNetwork',
+  'GateWithoutRules',
+  'NotStamped',
+  'NotPermitted'
+] as const
+
+export type ViolationReason = (typeof VIOLATION_REASONS)[number]
 
 export interface Violation {
   readonly reason: ViolationReason

@@ -24,7 +24,7 @@ t.test('more than a group can hold for all pods of a workload', async (t) => {
 
 t.test('more than a quarter for one pod', async (t) => {
   t.same(warnings('tcp:1,tcp:3,tcp:5', 11), [
-    'sg-0123abcd: each pod takes 3 of the 11 rules that a group holds, which is room for 3'
+    'sg-0123abcd: each pod takes 3 of the 11 rules that a group holds: there is room for 3 such'
   ])
   t.same(warnings('tcp:1,tcp:3,tcp:5', 12), [])
   t.same(warnings('tcp:1', 1), [], 'one rule is the least that can be asked for')
@@ -32,7 +32,7 @@ t.test('more than a quarter for one pod', async (t) => {
 
 t.test('families are counted apart, and merged ranges once', async (t) => {
   t.same(warnings('tcp:1,icmp,icmpv6', 2), [
-    'sg-0123abcd: each pod takes 2 of the 2 rules that a group holds, which is room for 1'
+    'sg-0123abcd: each pod takes 2 of the 2 rules that a group holds: there is room for 1 such'
   ])
   t.same(warnings('icmp,icmpv6', 1), [])
   t.same(warnings('tcp:1,tcp:2,tcp:3', 1), [])

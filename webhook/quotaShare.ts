@@ -26,7 +26,9 @@ function describeShare(groupId: string, rules: number, quota: number, pods: numb
     ]
   if (rules > 1 && rules * 4 > quota) {
     const room = Math.floor(quota / rules)
-    return [`${groupId}: each pod takes ${rules} of the ${quota} rules that a group holds, which is room for ${room}`]
+    return [
+      `${groupId}: each pod takes ${rules} of the ${quota} rules that a group holds: there is room for ${room} such`
+    ]
   }
   return []
 }

@@ -263,11 +263,15 @@ t.test('annotations on the workload itself are warned about', async (t) => {
       }
     }).warnings
   const tail =
-    'has no effect here: kube-sg reads what is on the pods; write it below spec.jobTemplate.spec.template.metadata.annotations'
-  t.same(warnings({ [A]: 'tcp:1' }, {}), [`metadata.annotations[${A}]: ${tail}`])
-  t.same(warnings({ [B]: 'x', [A]: 'tcp:1', other: 'x' }, {}), [`metadata.annotations[${A}] and 1 more: ${tail}`])
+    'no effect here: kube-sg reads what is on the pods; write it below spec.jobTemplate.spec.template.metadata.annotations'
+  t.same(warnings({ [A]: 'tcp:1' }, {}), [`metadata.annotations[${A}]: has ${tail}`])
+  t.same(warnings({ [B]: 'x', [A]: 'tcp:1', other: 'x' }, {}), [`metadata.annotations[${A}] and 1 more: have ${tail}`])
   t.same(warnings({ [A]: 'tcp:1' }, { [A]: 'tpc:1' }), [])
-  t.same(warnings({ [A]: 'tcp:1' }, { [B]: 'tpc:1' }), [`metadata.annotations[${A}]: ${tail}`], 'also with a refusal')
+  t.same(
+    warnings({ [A]: 'tcp:1' }, { [B]: 'tpc:1' }),
+    [`metadata.annotations[${A}]: has ${tail}`],
+    'also with a refusal'
+  )
   t.same(warnings({ [A]: 'tcp:1' }, {}, { ownerReferences: [{ controller: true }] }), [])
 })
 

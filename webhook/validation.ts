@@ -68,8 +68,8 @@ function changedInTemplate(old: PodShape | undefined, template: PodShape): reado
 
 function warnOfMisplaced(keys: readonly string[], base: string): string {
   const [first = '', ...more] = keys.toSorted()
-  const others = more.length === 0 ? '' : ` and ${more.length} more`
-  return `${annotationField(first)}${others}: has no effect here: kube-sg reads what is on the pods; write it below ${base}.metadata.annotations`
+  const which = more.length === 0 ? ': has' : ` and ${more.length} more: have`
+  return `${annotationField(first)}${which} no effect here: kube-sg reads what is on the pods; write it below ${base}.metadata.annotations`
 }
 
 /** Nobody needs these ways to our keys, a Binding names no service account to ask about, and neither is stamped. */
