@@ -3,6 +3,7 @@ import { describeRule, ruleFor, ruleKey } from '../shared/rules.ts'
 import type { Rule, RuleKey, RuleRequest, SecurityGroupId } from '../shared/rules.ts'
 import { isWithin } from '../shared/address.ts'
 import type { End, ObservedPod } from './pods.ts'
+import type { Reason } from './reasons.ts'
 import type { Leave } from './standing.ts'
 
 /** A pod with the addresses that it holds: those it reports, and those it reported before its status went blank. */
@@ -25,7 +26,7 @@ export interface Refusal {
   readonly pod: ObservedPod
   /** What is there already stays: the denial is not confirmed, or nobody could tell. */
   readonly keeps: boolean
-  readonly reason: string
+  readonly reason: Reason
   readonly message: string
 }
 
@@ -106,7 +107,7 @@ function judge(groupId: SecurityGroupId, view: PodView, around: Surroundings): J
 }
 
 const NO_RULE_FOR_FAMILY = {
-  reason: 'NoRuleForFamily',
+  reason: 'NoRuleForFamily' as const,
   message: "'icmp' is for IPv4 addresses and 'icmpv6' for IPv6 addresses, and the pod has none of that family"
 }
 
@@ -115,7 +116,7 @@ function refusalOfPod(
   groupId: SecurityGroupId,
   pod: ObservedPod,
   around: Surroundings
-): { reason: string; message: string; leave: Exclude<Leave, 'granted'> } | undefined {
+): { reason: Reason; message: string; leave: Exclude<Leave, 'granted'> } | undefined {
   if (pod.hostNetwork) {
     const message = "the pod uses hostNetwork: its address is the node's, shared by all that runs there"
     return { reason: 'HostNetworkRefused', message, leave: 'refused' }
@@ -152,7 +153,7 @@ function refusalOfAddress(
   address: string,
   pod: ObservedPod,
   around: Surroundings
-): { reason: string; message: string } | undefined {
+): { reason: Reason; message: string } | undefined {
   if (around.nodeAddresses.has(address)) {
     return { reason: 'AddressRefused', message: `'${address}' is the address of a node, not of a pod` }
   }

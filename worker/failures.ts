@@ -1,4 +1,5 @@
 /** Every way in which a call to EC2 fails, and its one handling. Pure. */
+import type { Reason } from './reasons.ts'
 
 export type FailureKind =
   | 'throttled'
@@ -23,7 +24,7 @@ export interface Handling {
   readonly retryAfter: number
   readonly slowest: number
   /** Reason on the pod's condition and Event while this lasts. */
-  readonly reason: string
+  readonly reason: Reason
   /** What its owner can do about it, one sentence. */
   readonly advice: string
 }

@@ -5,12 +5,13 @@ import { HANDLING } from './failures.ts'
 import type { Claim, Desired, PodView } from './desired.ts'
 import type { GroupView } from './observation.ts'
 import type { Condition } from './pods.ts'
+import type { Reason } from './reasons.ts'
 import type { Ec2Failure } from './securityGroups.ts'
 
 /** What a pod has of one group. */
 export interface Outcome {
   readonly inEffect: boolean
-  readonly reason: string
+  readonly reason: Reason
   readonly message: string
 }
 
@@ -90,7 +91,7 @@ export function conditionOfLiving(
   outcomes: ReadonlyMap<SecurityGroupId, Outcome> | undefined
 ): Condition | undefined {
   const { declaration, annotated, condition } = view.pod
-  const bad = (reason: string, message: string): Condition => ({ status: 'False', reason, message })
+  const bad = (reason: Reason, message: string): Condition => ({ status: 'False', reason, message })
   if (declaration.violations.length > 0) {
     const all = declaration.violations.map(({ field, message }) => `${field}: ${message}`).join('; ')
     return bad('InvalidAnnotation', cut(all))
