@@ -1,5 +1,6 @@
-/** For tests: the pods of a small world, as its API server has them, and a watch that is late. */
+/** For tests: the pods of a small world, as its API server has them, and watches that are late. */
 import { parseAnnotations } from '../shared/annotation.ts'
+import type { Declaration } from '../shared/annotation.ts'
 import type { PodRef } from '../shared/podRef.ts'
 import type { Cluster } from './cluster.ts'
 import { podOf } from './podFixture.ts'
@@ -7,19 +8,50 @@ import type { ObservedPod } from './pods.ts'
 import type { PodEvent } from './settle.ts'
 import type { Worker } from './worker.ts'
 import type { WorldClock } from './worldClockFixture.ts'
+import type { Caller } from './worldEc2Fixture.ts'
 
-/** The API server's pods, and a watch that tells of them `delay` later. */
+export type Cache = Worker['cache']
+
+/** What goes wrong with one call to the API server: an error before its effect, or a lost reply after it. */
+export type ClusterFault = 'before' | 'after'
+
+/** One process's watch of pods: events come in their order, each `delay` after it happened. */
+interface Watch {
+  readonly cache: Cache
+  readonly wallClock: () => number
+  readonly events: ((cache: Cache, now: number) => void)[]
+  /** It hears nothing until it lists again. */
+  broken: boolean
+  /** All that happened up to then has come. */
+  asOf: number
+}
+
+const NOBODY: Caller = { id: 0, attached: () => true, boundary: () => undefined }
+
+const declarations = new Map<string, Declaration>()
+/** Parsed once for all worlds. */
+export function declarationOf(annotations: Record<string, string>): Declaration {
+  const text = JSON.stringify(annotations)
+  const known = declarations.get(text) ?? parseAnnotations(annotations)
+  declarations.set(text, known)
+  return known
+}
+
+/** The API server's pods, and watches that tell of them `watchDelay` later. */
 export class WorldCluster {
   readonly #clock: WorldClock
   readonly pods = new Map<string, ObservedPod>()
   readonly events: PodEvent[] = []
   /** Called right before our finalizer goes. */
-  onRelease: (pod: ObservedPod) => void = () => undefined
-  #watch: ((tell: Worker['cache']) => void)[] = []
-  #listener: Worker['cache'] | undefined
+  onRelease: (pod: ObservedPod, caller: Caller) => void = () => undefined
+  /** Called right after a pod has changed, come or gone. */
+  onChange: (before: ObservedPod | undefined, after: ObservedPod | undefined) => void = () => undefined
+  readonly #watches = new Map<Cache, Watch>()
+  /** It answers nobody, and its watches are silent. */
   down = false
+  faults: ClusterFault[] = []
   /** What RBAC says of every service account; it rejects when nobody can tell. */
-  may: () => Promise<boolean> = () => Promise.resolve(true)
+  may: (subject?: { serviceAccountName: string }, groupId?: string) => Promise<boolean> = () => Promise.resolve(true)
   calls = 0
   /** Lists by address fail. */
   unlisted = false
@@ -31,31 +63,72 @@ export class WorldCluster {
   nodeless = false
   readonly nodes = new Set(['node-0'])
   watchDelay = 30
-  #generation = 0
+  latency: () => number = () => 5
+  /** Who has listed the pods without our label since it started. */
+  readonly overlookedReadBy = new Set<number>()
   #serial = 0
 
   constructor(clock: WorldClock) {
     this.#clock = clock
   }
 
-  /** Lists, then watches; whoever listened before hears nothing more. */
-  attach(cache: Worker['cache'] | undefined): void {
-    this.#generation += 1
-    this.#watch = []
-    this.#listener = cache
-    cache?.replace(
-      [...this.pods.values()].filter(({ labelled }) => labelled),
-      this.#clock.now()
-    )
+  /** Lists, then watches. */
+  attach(cache: Cache, wallClock = () => this.#clock.now()): void {
+    const watch: Watch = { cache, wallClock, events: [], broken: false, asOf: this.#clock.now() }
+    this.#watches.set(cache, watch)
+    cache.replace(this.#labelled(), wallClock())
   }
 
-  #tell(event: (cache: Worker['cache']) => void): void {
-    const generation = this.#generation
-    this.#watch.push(event)
-    this.#clock.after(this.watchDelay, () => {
-      const next = generation === this.#generation ? this.#watch.shift() : undefined
-      if (next !== undefined && this.#listener !== undefined) next(this.#listener)
-    })
+  detach(cache: Cache): void {
+    this.#watches.delete(cache)
+  }
+
+  /** The watches hear nothing more, and have lost what was under way. */
+  breakWatches(): void {
+    for (const watch of this.#watches.values()) {
+      watch.broken = true
+      watch.events.length = 0
+    }
+  }
+
+  /** They list again, and watch from there. */
+  relist(): void {
+    if (this.down) return
+    for (const watch of this.#watches.values()) {
+      watch.broken = false
+      watch.events.length = 0
+      const pods = this.#labelled()
+      const at = this.#clock.now()
+      this.#deliver(watch, (cache, now) => cache.replace(pods, now), at)
+    }
+  }
+
+  /** What has happened up to then the cache knows. */
+  asOf(cache: Cache): number {
+    const watch = this.#watches.get(cache)
+    if (watch === undefined) return -Infinity
+    return watch.broken || watch.events.length > 0 ? watch.asOf : this.#clock.now()
+  }
+
+  #labelled(): ObservedPod[] {
+    return [...this.pods.values()].filter(({ labelled }) => labelled)
+  }
+
+  #deliver(watch: Watch, event: (cache: Cache, now: number) => void, at: number): void {
+    watch.events.push(event)
+    const arrive = (): void => {
+      if (this.#watches.get(watch.cache) !== watch || !watch.events.includes(event)) return
+      // What comes late comes in order, with all that came before.
+      if (this.down) return void this.#clock.after(500, arrive)
+      while (watch.events.includes(event)) watch.events.shift()?.(watch.cache, watch.wallClock())
+      watch.asOf = Math.max(watch.asOf, at)
+    }
+    this.#clock.after(this.watchDelay, arrive)
+  }
+
+  #tell(event: (cache: Cache, now: number) => void): void {
+    const at = this.#clock.now()
+    for (const watch of this.#watches.values()) if (!watch.broken) this.#deliver(watch, event, at)
   }
 
   put(pod: ObservedPod): void {
@@ -63,24 +136,27 @@ export class WorldCluster {
     // The API server drops a deleting pod once no finalizer holds it and its grace is over.
     if (pod.deletionTimestamp !== undefined && pod.gracePeriodSeconds === 0 && !pod.heldByFinalizer) {
       this.pods.delete(pod.uid)
+      this.onChange(before, undefined)
       // The event shows the object as it was last stored, with the finalizer that has just gone.
-      if (before?.labelled === true) this.#tell((cache) => cache.vanish(before, this.#clock.now()))
+      if (before?.labelled === true) this.#tell((cache, now) => cache.vanish(before, now))
       return
     }
     this.pods.set(pod.uid, pod)
-    if (pod.labelled) this.#tell((cache) => cache.change(pod, this.#clock.now()))
-    else if (before?.labelled === true) this.#tell((cache) => cache.vanish(before, this.#clock.now()))
+    this.onChange(before, pod)
+    if (pod.labelled) this.#tell((cache, now) => cache.change(pod, now))
+    else if (before?.labelled === true) this.#tell((cache, now) => cache.vanish(before, now))
   }
 
   /** The pod of this name, if there is one now. */
   named(name: string): ObservedPod | undefined {
-    return [...this.pods.values()].find((pod) => pod.name === name)
+    for (const pod of this.pods.values()) if (pod.name === name) return pod
+    return undefined
   }
 
-  create(name: string, annotations: Record<string, string>): void {
+  create(name: string, annotations: Record<string, string>, tweak: Partial<ObservedPod> = {}): void {
     const uid = `${name}-${String(++this.#serial)}`
     const annotated = Object.keys(annotations).length > 0
-    const declaration = parseAnnotations(annotations)
+    const declaration = declarationOf(annotations)
     const marks = { annotated, labelled: annotated, finalized: annotated, heldByFinalizer: annotated, declaration }
     this.put(
       podOf(uid, {
@@ -89,7 +165,8 @@ export class WorldCluster {
         createdAt: this.#clock.now(),
         startedAt: this.#clock.now(),
         phase: 'Pending',
-        addresses: []
+        addresses: [],
+        ...tweak
       })
     )
   }
@@ -99,52 +176,74 @@ export class WorldCluster {
     if (pod !== undefined) this.put({ ...pod, ...tweak })
   }
 
-  async #call<T>(effect: () => T): Promise<T> {
+  async #call<T>(caller: Caller, effect: () => T): Promise<T> {
+    if (!caller.attached()) return new Promise<T>(() => undefined)
+    caller.boundary()
+    if (!caller.attached()) return new Promise<T>(() => undefined)
     this.calls += 1
-    await this.#clock.sleep(5)
-    if (this.down) throw new Error('the API server is down')
-    return effect()
+    const fault = this.faults.shift()
+    await this.#clock.sleep(this.latency())
+    if (this.down || fault === 'before') throw new Error('the API server is down')
+    const answer = effect()
+    caller.boundary()
+    await this.#clock.sleep(this.latency())
+    if (!caller.attached()) return new Promise<T>(() => undefined)
+    if (fault === 'after') throw new Error('the connection was cut')
+    return answer
   }
 
   #same(ref: PodRef): ObservedPod | undefined {
     return this.pods.get(ref.uid)
   }
 
-  cluster(): Cluster {
+  /** Whether the service account may use the group. */
+  mayUse(caller: Caller): (subject: { serviceAccountName: string }, groupId: string) => Promise<boolean> {
+    return async (subject, groupId) => {
+      if (!caller.attached()) return new Promise<boolean>(() => undefined)
+      return this.may(subject, groupId)
+    }
+  }
+
+  cluster(caller = NOBODY): Cluster {
     return {
       pod: (namespace, name) =>
-        this.#call(() => [...this.pods.values()].find((pod) => pod.namespace === namespace && pod.name === name)),
+        this.#call(caller, () => {
+          const pod = this.named(name)
+          return pod?.namespace === namespace ? pod : undefined
+        }),
       podsAt: (address) =>
-        this.#call(() => {
+        this.#call(caller, () => {
           if (this.unlisted) throw new Error('the API server does not list')
-          return [...this.pods.values()].filter(({ addresses }) => addresses.includes(address))
+          // The field selector knows the first address alone.
+          return [...this.pods.values()].filter(({ addresses }) => addresses[0] === address)
         }),
       overlookedPods: () =>
-        this.#call(() => {
+        this.#call(caller, () => {
           if (!this.overlooking) throw new Error('the API server does not list')
+          this.overlookedReadBy.add(caller.id)
           return [...this.pods.values()].filter((pod) => !pod.labelled && (pod.annotated || pod.finalized))
         }),
       nodeExists: (name) =>
-        this.#call(() => {
+        this.#call(caller, () => {
           if (this.nodeless) throw new Error('nodes may not be read')
           return this.nodes.has(name)
         }),
       stamp: (ref) =>
-        this.#call(() => {
+        this.#call(caller, () => {
           const pod = this.#same(ref)
           if (pod === undefined || (pod.deletionTimestamp !== undefined && !pod.finalized)) return false
           this.put({ ...pod, finalized: true, heldByFinalizer: true, labelled: true })
           return true
         }),
       release: (ref, alsoLabel) =>
-        this.#call(() => {
+        this.#call(caller, () => {
           const pod = this.#same(ref)
           if (pod === undefined) return
-          this.onRelease(pod)
+          this.onRelease(pod, caller)
           this.put({ ...pod, finalized: false, heldByFinalizer: false, labelled: pod.labelled && !alsoLabel })
         }),
       writeCondition: (ref, condition) =>
-        this.#call(() => {
+        this.#call(caller, () => {
           if (this.wordless) throw new Error('pods/status is denied')
           const pod = this.#same(ref)
           if (pod !== undefined) this.put({ ...pod, condition })

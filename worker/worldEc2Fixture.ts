@@ -1,136 +1,385 @@
-/** For tests: an EC2 of a small world, whose reads lag and whose replies get lost. */
-import { ruleKey } from '../shared/rules.ts'
-import type { SecurityGroupId } from '../shared/rules.ts'
-import type { FailureKind } from './failures.ts'
-import { Ec2Failure } from './securityGroups.ts'
-import type { NewRule, ObservedRule, SecurityGroups } from './securityGroups.ts'
+/** For tests: an EC2 of a small world, as the SDK's client meets it: reads lag, replies get lost, and all that docs/ec2.md tells. */
+import {
+  AuthorizeSecurityGroupIngressCommand,
+  DescribeSecurityGroupRulesCommand,
+  DescribeSecurityGroupsCommand,
+  ModifySecurityGroupRulesCommand,
+  RevokeSecurityGroupIngressCommand
+} from '@aws-sdk/client-ec2'
+import type { SecurityGroupRule } from '@aws-sdk/client-ec2'
+import { OPT_IN_VALUE, OWNER_TAG, optInTag } from '../shared/names.ts'
+import { canonicalRule, familyOf, ruleKey } from '../shared/rules.ts'
+import type { Protocol, Rule, SecurityGroupId } from '../shared/rules.ts'
+import type { Action, Ec2Sender } from './aws/ec2Client.ts'
+import type { Limit } from './bucket.ts'
+import type { ObservedRule } from './securityGroups.ts'
 import type { WorldClock } from './worldClockFixture.ts'
 
 /** EC2_READ_LAG of the world. */
 export const LAG = 10_000
+export const CLUSTER_ID = 'demo'
+export const OWNER = `${CLUSTER_ID}/uid-of-kube-system`
 
-export type Fault = 'throttled' | 'denied' | 'lostBefore' | 'lostAfter'
+/** What goes wrong with one call: refused, or lost on the way, before its effect or after it. */
+export type Fault =
+  | 'throttled'
+  | 'denied'
+  | 'expired'
+  | 'internalBefore'
+  | 'internalAfter'
+  | 'lostBefore'
+  | 'lostAfter'
+  | 'hangBefore'
+  | 'hangAfter'
 
-/** EC2 as the worker's adapter shows it: atomic, with one identity for a rule, and reads that may be `lag` old. */
+/** AWS's own (ec2-api-throttling). */
+const AWS_LIMITS: Readonly<Record<Action, Limit>> = {
+  AuthorizeSecurityGroupIngress: { burst: 50, perSecond: 5 },
+  RevokeSecurityGroupIngress: { burst: 50, perSecond: 5 },
+  ModifySecurityGroupRules: { burst: 50, perSecond: 5 },
+  DescribeSecurityGroupRules: { burst: 100, perSecond: 20 },
+  DescribeSecurityGroups: { burst: 100, perSecond: 20 }
+}
+
+/** The process that calls: it may die at any call, before its effect or after it. */
+export interface Caller {
+  readonly id: number
+  /** It still lives, and answers reach it. */
+  readonly attached: () => boolean
+  /** A moment at which it may die. */
+  readonly boundary: () => void
+}
+
+/** One effect on a rule of the group. */
+export interface Effect {
+  readonly at: number
+  readonly by: number
+  readonly groupId: SecurityGroupId
+  readonly rule: ObservedRule
+}
+
+const never = <T>(): Promise<T> => new Promise<T>(() => undefined)
+
+/** EC2: atomic calls, one identity for a rule, a quota for each family, and reads that may be `readBehind` old, group by group. */
 export class WorldEc2 {
   readonly #clock: WorldClock
   readonly rules = new Map<SecurityGroupId, Map<string, ObservedRule>>()
   readonly optedIn = new Set<SecurityGroupId>()
-  #history: { at: number; rules: ReadonlyMap<SecurityGroupId, readonly ObservedRule[]> }[] = []
+  readonly #past = new Map<SecurityGroupId, { at: number; rules: readonly ObservedRule[]; optedIn: boolean }[]>()
   faults: Fault[] = []
   /** Actions that IAM denies. */
   readonly denied = new Set<string>()
+  /** Every call is refused for its credentials. */
+  expired = false
   /** Calls by action. */
   readonly calls = new Map<string, number>()
-  /** Milliseconds by which reads are behind, less than EC2_READ_LAG. */
+  /** Milliseconds by which reads are behind at most, less than EC2_READ_LAG. */
   readBehind = 0
+  /** How far behind one read of one group is. */
+  staleness: () => number = () => this.readBehind
+  /** Milliseconds to EC2, and back. */
+  latency: () => number = () => 20
   quota = 60
+  pageSize = 1000
+  limits = AWS_LIMITS
+  /** Calls that AWS would have throttled because there were too many of them. */
+  tooMany = 0
+  readonly #tokens = new Map<string, { tokens: number; at: number }>()
   #serial = 0
-  readonly revokes: { at: number; groupId: SecurityGroupId; rule: ObservedRule }[] = []
+  readonly revokes: Effect[] = []
+  readonly modifies: (Effect & { readonly to: ObservedRule })[] = []
+  readonly authorizes: Effect[] = []
+  /** Who has read our rules everywhere, to the last page. */
+  readonly ownedReadBy = new Set<number>()
+  /** Called right before and after something changes, with what may do so. */
+  onChange: () => void = () => undefined
 
   constructor(clock: WorldClock, groups: readonly SecurityGroupId[]) {
     this.#clock = clock
     for (const groupId of groups) {
       this.rules.set(groupId, new Map())
       this.optedIn.add(groupId)
+      this.#remember(groupId)
     }
-    this.#remember()
   }
 
-  #remember(): void {
-    const snapshot = {
-      at: this.#clock.now(),
-      rules: new Map([...this.rules].map(([groupId, rules]) => [groupId, [...rules.values()]] as const))
-    }
+  #remember(groupId: SecurityGroupId): void {
+    const past = this.#past.get(groupId) ?? []
+    const rules = [...(this.rules.get(groupId)?.values() ?? [])]
+    past.push({ at: this.#clock.now(), rules, optedIn: this.optedIn.has(groupId) })
     // The last state before the window is what a lagging read at its beginning shows.
-    const before = this.#history.findLastIndex(({ at }) => at <= this.#clock.now() - 2 * LAG)
-    this.#history = [...this.#history.slice(Math.max(0, before)), snapshot]
+    const before = past.findLastIndex(({ at }) => at <= this.#clock.now() - 2 * LAG)
+    if (before > 0) past.splice(0, before)
+    this.#past.set(groupId, past)
   }
 
-  async #call<T>(action: string, effect: () => T): Promise<T> {
-    this.calls.set(action, (this.calls.get(action) ?? 0) + 1)
-    await this.#clock.sleep(20)
-    const fault = this.faults.shift()
-    const fail = (kind: FailureKind): never => {
-      throw new Ec2Failure(action, kind, kind, new Error('made to fail'))
-    }
-    if (this.denied.has(action)) return fail('denied')
-    if (fault === 'throttled' || fault === 'denied') return fail(fault)
-    if (fault === 'lostBefore') return fail('unavailable')
-    const answer = effect()
-    this.#remember()
-    await this.#clock.sleep(20)
-    return fault === 'lostAfter' ? fail('unavailable') : answer
-  }
-
-  #asOf(at: number): ReadonlyMap<SecurityGroupId, readonly ObservedRule[]> {
-    return (this.#history.findLast((snapshot) => snapshot.at <= at) ?? this.#history[0])?.rules ?? new Map()
+  /** What a lagging read of the group shows. */
+  #shown(groupId: SecurityGroupId): { readonly rules: readonly ObservedRule[]; readonly optedIn: boolean } {
+    const behind = this.staleness()
+    if (behind <= 0)
+      return { rules: [...(this.rules.get(groupId)?.values() ?? [])], optedIn: this.optedIn.has(groupId) }
+    const past = this.#past.get(groupId) ?? []
+    const at = this.#clock.now() - behind
+    return past.findLast((state) => state.at <= at) ?? past[0] ?? { rules: [], optedIn: false }
   }
 
   /** What somebody else does by hand. */
   byHand(change: (rules: Map<SecurityGroupId, Map<string, ObservedRule>>, id: string) => void): void {
-    change(this.rules, `sgr-${String(++this.#serial)}`)
-    this.#remember()
+    this.onChange()
+    change(this.rules, this.#newId())
+    for (const groupId of this.rules.keys()) this.#remember(groupId)
   }
 
-  securityGroups(): SecurityGroups {
-    const read = async (
-      groups: (
-        all: ReadonlyMap<SecurityGroupId, readonly ObservedRule[]>
-      ) => [SecurityGroupId, readonly ObservedRule[]][]
-    ) => {
-      const startedAt = this.#clock.now()
-      const rules = await this.#call(
-        'DescribeSecurityGroupRules',
-        () => new Map(groups(this.#asOf(this.#clock.now() - this.readBehind)))
-      )
-      return { startedAt, rules }
-    }
-    return {
-      readRules: (groupIds) => read((all) => groupIds.map((groupId) => [groupId, all.get(groupId) ?? []])),
-      readOwnedRules: () =>
-        read((all) => [...all].map(([groupId, rules]) => [groupId, rules.filter(({ owned }) => owned)])),
-      readGroups: (groupIds) =>
-        this.#call('DescribeSecurityGroups', () =>
-          groupIds
-            .filter((groupId) => this.rules.has(groupId))
-            .map((groupId) => ({ groupId, vpcId: 'vpc-1', optedIn: this.optedIn.has(groupId) }))
-        ),
-      authorize: (groupId, rules) => this.#call('AuthorizeSecurityGroupIngress', () => this.#authorize(groupId, rules)),
-      revoke: (groupId, ruleIds) => this.#call('RevokeSecurityGroupIngress', () => this.#revoke(groupId, ruleIds))
-    }
+  /** The owner of the group lets the cluster edit it, or no longer. */
+  optIn(groupId: SecurityGroupId, allowed: boolean): void {
+    if (allowed) this.optedIn.add(groupId)
+    else this.optedIn.delete(groupId)
+    this.#remember(groupId)
   }
 
-  #authorize(groupId: SecurityGroupId, wanted: readonly NewRule[]): ObservedRule[] {
-    const group = this.rules.get(groupId)
-    const refuse = (kind: FailureKind): never => {
-      throw new Ec2Failure('AuthorizeSecurityGroupIngress', kind, kind, new Error('refused'))
+  #newId(): string {
+    return `sgr-${String(++this.#serial).padStart(6, '0')}`
+  }
+
+  /** What a process calls EC2 with. A call that is on its way when the process dies arrives all the same. */
+  client(caller: Caller): Ec2Sender {
+    const send = (command: unknown, { abortSignal }: { abortSignal?: AbortSignal } = {}): Promise<unknown> => {
+      if (command instanceof DescribeSecurityGroupRulesCommand)
+        return this.#call(caller, 'DescribeSecurityGroupRules', abortSignal, () => this.#readRules(command, caller))
+      if (command instanceof DescribeSecurityGroupsCommand)
+        return this.#call(caller, 'DescribeSecurityGroups', abortSignal, () => this.#readGroups(command))
+      if (command instanceof AuthorizeSecurityGroupIngressCommand)
+        return this.#call(caller, 'AuthorizeSecurityGroupIngress', abortSignal, () => this.#authorize(command, caller))
+      if (command instanceof ModifySecurityGroupRulesCommand)
+        return this.#call(caller, 'ModifySecurityGroupRules', abortSignal, () => this.#modify(command, caller))
+      if (command instanceof RevokeSecurityGroupIngressCommand)
+        return this.#call(caller, 'RevokeSecurityGroupIngress', abortSignal, () => this.#revoke(command, caller))
+      throw new Error('this EC2 knows no such command')
     }
-    if (group === undefined) return refuse('groupNotFound')
-    const there = new Set([...group.values()].map(ruleKey))
-    if (wanted.some((rule) => there.has(ruleKey(rule)))) return refuse('duplicate')
-    if (group.size + wanted.length > this.quota) return refuse('quota')
-    return wanted.map((rule) => {
-      const made = { ...rule, id: `sgr-${String(++this.#serial)}`, owned: true }
-      group.set(made.id, made)
-      return made
+    return { send: send as Ec2Sender['send'] }
+  }
+
+  /** Full buckets: what another process spent is not the new one's doing. */
+  refillBuckets(): void {
+    this.#tokens.clear()
+  }
+
+  async #call<T>(caller: Caller, action: Action, signal: AbortSignal | undefined, effect: () => T): Promise<T> {
+    if (!caller.attached()) return never()
+    caller.boundary()
+    if (!caller.attached()) return never()
+    this.calls.set(action, (this.calls.get(action) ?? 0) + 1)
+    this.#takeToken(action)
+    const fault = this.faults.shift()
+    await this.#clock.sleep(this.latency())
+    if (fault === 'hangBefore') return this.#hang(signal)
+    this.#refuse(action, fault)
+    const answer = effect()
+    caller.boundary()
+    if (fault === 'hangAfter') return this.#hang(signal)
+    await this.#clock.sleep(this.latency())
+    if (!caller.attached()) return never()
+    if (fault === 'lostAfter') throw cut()
+    if (fault === 'internalAfter') throw refusal('InternalError', 500)
+    return answer
+  }
+
+  #refuse(action: Action, fault: Fault | undefined): void {
+    if (fault === 'throttled') throw refusal('RequestLimitExceeded', 503)
+    if (fault === 'internalBefore') throw refusal('InternalError', 500)
+    if (fault === 'lostBefore') throw cut()
+    if (fault === 'expired' || this.expired) throw refusal('RequestExpired', 400)
+    if (fault === 'denied' || this.denied.has(action)) throw refusal('UnauthorizedOperation', 403)
+  }
+
+  #takeToken(action: Action): void {
+    const { burst, perSecond } = this.limits[action]
+    const now = this.#clock.now()
+    const bucket = this.#tokens.get(action) ?? { tokens: burst, at: now }
+    const tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) / 1000) * perSecond)
+    this.#tokens.set(action, { tokens: Math.max(0, tokens - 1), at: now })
+    // A hair less, for what adding up fractions costs.
+    if (tokens < 1 - 1e-6) this.tooMany += 1
+  }
+
+  #hang<T>(signal: AbortSignal | undefined): Promise<T> {
+    return new Promise<T>((_resolve, reject) => {
+      const stop = (): void => reject(refusal('AbortError', undefined))
+      if (signal?.aborted === true) stop()
+      else signal?.addEventListener('abort', stop)
     })
   }
 
-  #revoke(groupId: SecurityGroupId, ruleIds: readonly string[]): void {
-    const group = this.rules.get(groupId)
-    if (group === undefined || ruleIds.some((id) => !group.has(id))) {
-      throw new Ec2Failure(
-        'RevokeSecurityGroupIngress',
-        'ruleNotFound',
-        'InvalidSecurityGroupRuleId.NotFound',
-        new Error('refused')
-      )
+  #readRules({ input }: DescribeSecurityGroupRulesCommand, caller: Caller) {
+    const [filter] = input.Filters ?? []
+    const patterns = (filter?.Values ?? []).map(matcher)
+    const matches = (value: string): boolean => patterns.some((pattern) => pattern(value))
+    const byGroup = filter?.Name === 'group-id'
+    const rows: SecurityGroupRule[] = []
+    for (const groupId of [...this.rules.keys()].sort()) {
+      if (byGroup && !matches(groupId)) continue
+      if (byGroup)
+        rows.push({ GroupId: groupId, SecurityGroupRuleId: 'sgr-000000', IsEgress: true, CidrIpv4: '0.0.0.0/0' })
+      for (const rule of this.#shown(groupId).rules) {
+        const owner = ownerOf(rule)
+        if (byGroup || (owner !== undefined && matches(owner))) rows.push(rowOf(groupId, rule))
+      }
     }
-    for (const id of ruleIds) {
-      const rule = group.get(id)
-      if (rule !== undefined) this.revokes.push({ at: this.#clock.now(), groupId, rule })
-      group.delete(id)
+    const placeOf = (row: SecurityGroupRule): string => `${row.GroupId ?? ''} ${row.SecurityGroupRuleId ?? ''}`
+    const after = input.NextToken ?? ''
+    const left = rows
+      .filter((row) => placeOf(row) > after)
+      .sort((one, other) => (placeOf(one) < placeOf(other) ? -1 : 1))
+    const page = left.slice(0, Math.min(this.pageSize, input.MaxResults ?? Infinity))
+    const last = page.at(-1)
+    if (left.length > page.length && last !== undefined) return { SecurityGroupRules: page, NextToken: placeOf(last) }
+    if (!byGroup) this.ownedReadBy.add(caller.id)
+    return { SecurityGroupRules: page }
+  }
+
+  #readGroups({ input }: DescribeSecurityGroupsCommand) {
+    const asked = input.Filters?.[0]?.Values ?? []
+    const found = asked.filter((id) => this.rules.has(id as SecurityGroupId))
+    return {
+      SecurityGroups: found.map((id) => {
+        const { optedIn } = this.#shown(id as SecurityGroupId)
+        const Tags = optedIn ? [{ Key: optInTag(CLUSTER_ID), Value: OPT_IN_VALUE }] : []
+        return { GroupId: id, VpcId: 'vpc-1', Tags }
+      })
     }
   }
+
+  #groupOf(groupId: string | undefined): Map<string, ObservedRule> {
+    const group = this.rules.get((groupId ?? '') as SecurityGroupId)
+    if (group === undefined) throw refusal('InvalidGroup.NotFound', 400)
+    return group
+  }
+
+  #authorize({ input }: AuthorizeSecurityGroupIngressCommand, caller: Caller) {
+    const group = this.#groupOf(input.GroupId)
+    const groupId = input.GroupId as SecurityGroupId
+    const owner = input.TagSpecifications?.[0]?.Tags?.find(({ Key }) => Key === OWNER_TAG)?.Value
+    const wanted = (input.IpPermissions ?? []).flatMap((permission) =>
+      [...(permission.IpRanges ?? []), ...(permission.Ipv6Ranges ?? [])].map((range) => ({
+        ...ruleOf(permission, 'CidrIp' in range ? range.CidrIp : (range as { CidrIpv6?: string }).CidrIpv6),
+        description: range.Description ?? ''
+      }))
+    )
+    const there = new Set([...group.values()].map(ruleKey))
+    if (new Set(wanted.map(ruleKey)).size < wanted.length) throw refusal('InvalidParameterValue', 400)
+    if (wanted.some((rule) => there.has(ruleKey(rule)))) throw refusal('InvalidPermission.Duplicate', 400)
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      const of = (rules: Iterable<Rule>): number => [...rules].filter(({ cidr }) => familyOf(cidr) === family).length
+      if (of(wanted) > 0 && of(wanted) + of(group.values()) > this.quota)
+        throw refusal('RulesPerSecurityGroupLimitExceeded', 400)
+    }
+    this.onChange()
+    const made = wanted.map((rule): ObservedRule => ({ ...rule, id: this.#newId(), ...ownership(owner) }))
+    for (const rule of made) {
+      group.set(rule.id, rule)
+      this.authorizes.push({ at: this.#clock.now(), by: caller.id, groupId, rule })
+    }
+    this.#remember(groupId)
+    // In no order that anybody may rely on.
+    return { SecurityGroupRules: made.map((rule) => rowOf(groupId, rule)).reverse() }
+  }
+
+  #modify({ input }: ModifySecurityGroupRulesCommand, caller: Caller) {
+    const group = this.#groupOf(input.GroupId)
+    const groupId = input.GroupId as SecurityGroupId
+    const holders = new Map([...group.values()].map((rule) => [ruleKey(rule), rule.id]))
+    const changes = (input.SecurityGroupRules ?? []).map(({ SecurityGroupRule, SecurityGroupRuleId }) => {
+      const before = group.get(SecurityGroupRuleId ?? '')
+      if (before === undefined) throw refusal('InvalidSecurityGroupRuleId.NotFound', 400)
+      const request = SecurityGroupRule ?? {}
+      const rule = ruleOf(request, request.CidrIpv4 ?? request.CidrIpv6)
+      if (familyOf(before.cidr) !== familyOf(rule.cidr)) throw refusal('InvalidParameterValue', 400)
+      if ((holders.get(ruleKey(rule)) ?? before.id) !== before.id) throw refusal('InvalidPermission.Duplicate', 400)
+      return { before, to: { ...before, ...rule, description: request.Description ?? '' } }
+    })
+    if (new Set(changes.map(({ to }) => ruleKey(to))).size < changes.length) throw refusal('InvalidParameterValue', 400)
+    this.onChange()
+    for (const { before, to } of changes) {
+      group.set(to.id, to)
+      this.modifies.push({ at: this.#clock.now(), by: caller.id, groupId, rule: before, to })
+    }
+    this.#remember(groupId)
+    return { Return: true }
+  }
+
+  #revoke({ input }: RevokeSecurityGroupIngressCommand, caller: Caller) {
+    const group = this.#groupOf(input.GroupId)
+    const groupId = input.GroupId as SecurityGroupId
+    const ids = input.SecurityGroupRuleIds ?? []
+    if (ids.length === 0 || new Set(ids).size < ids.length) throw refusal('InvalidParameterValue', 400)
+    if (ids.some((id) => !group.has(id))) throw refusal('InvalidSecurityGroupRuleId.NotFound', 400)
+    this.onChange()
+    for (const id of ids) {
+      const rule = group.get(id)
+      if (rule !== undefined) this.revokes.push({ at: this.#clock.now(), by: caller.id, groupId, rule })
+      group.delete(id)
+    }
+    this.#remember(groupId)
+    return { Return: true }
+  }
+}
+
+/** The value of the owner tag. */
+export function ownerOf(rule: ObservedRule): string | undefined {
+  return rule.owned ? OWNER : (rule as { owner?: string }).owner
+}
+
+/** How a rule with this owner tag looks to us. */
+export function ownership(owner: string | undefined): { readonly owned: boolean; readonly owner?: string } {
+  if (owner === OWNER) return { owned: true }
+  return owner === undefined ? { owned: false } : { owned: false, owner }
+}
+
+function ruleOf(
+  permission: { IpProtocol?: string | undefined; FromPort?: number | undefined; ToPort?: number | undefined },
+  cidr: string | undefined
+): Rule {
+  const { FromPort = -1, IpProtocol = '', ToPort = -1 } = permission
+  return canonicalRule({ protocol: IpProtocol as Protocol, fromPort: FromPort, toPort: ToPort, cidr: cidr ?? '' })
+}
+
+function rowOf(groupId: SecurityGroupId, rule: ObservedRule): SecurityGroupRule {
+  const owner = ownerOf(rule)
+  return {
+    SecurityGroupRuleId: rule.id,
+    GroupId: groupId,
+    IsEgress: false,
+    IpProtocol: rule.protocol === 'all' ? '-1' : rule.protocol,
+    FromPort: rule.fromPort,
+    ToPort: rule.toPort,
+    ...(familyOf(rule.cidr) === 'ipv4' ? { CidrIpv4: rule.cidr } : { CidrIpv6: rule.cidr }),
+    ...(rule.description === '' ? {} : { Description: rule.description }),
+    Tags: owner === undefined ? [] : [{ Key: OWNER_TAG, Value: owner }]
+  }
+}
+
+/** A value of a filter: `*` and `?` are wildcards unless a backslash stands before them. */
+function matcher(pattern: string): (value: string) => boolean {
+  if (!/[\\*?]/.test(pattern)) return (value) => value === pattern
+  const source = pattern.replace(
+    /\\(.)|([*?])|[^\\*?]+/gs,
+    (whole, escaped: string | undefined, wild: string | undefined) =>
+      wild === '*' ? '.*' : wild === '?' ? '.' : (escaped ?? whole).replace(/[^A-Za-z0-9]/g, '\\$&')
+  )
+  const regex = new RegExp(`^${source}$`, 's')
+  return (value) => regex.test(value)
+}
+
+/** As the SDK throws it: unmodelled codes come as the error's name. */
+function refusal(code: string, status: number | undefined): Error {
+  const error = Object.assign(new Error('made to fail'), {
+    $fault: status !== undefined && status < 500 ? 'client' : 'server',
+    $metadata: status === undefined ? {} : { httpStatusCode: status, attempts: 1 }
+  })
+  error.name = code
+  return error
+}
+
+function cut(): Error {
+  return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET', $metadata: { attempts: 1 } })
 }

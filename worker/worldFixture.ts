@@ -8,109 +8,174 @@ import { Registry } from 'prom-client'
 import { readConfig } from '../shared/config.ts'
 import { ruleKey } from '../shared/rules.ts'
 import type { Protocol, Rule, SecurityGroupId } from '../shared/rules.ts'
+import { createEc2 } from './aws/ec2Client.ts'
+import type { Action } from './aws/ec2Client.ts'
+import { ec2SecurityGroups } from './aws/ec2SecurityGroups.ts'
+import type { Limit } from './bucket.ts'
 import { rulesOf } from './desired.ts'
 import { createMetrics } from './metrics.ts'
 import { GROUP } from './podFixture.ts'
 import { endOf } from './pods.ts'
+import type { Timers } from './queue.ts'
 import { workerSpec } from './settings.ts'
 import type { WorkerSettings } from './settings.ts'
 import { createWorker } from './worker.ts'
 import type { Worker } from './worker.ts'
 import { WorldClock } from './worldClockFixture.ts'
 import { WorldCluster } from './worldClusterFixture.ts'
-import { WorldEc2 } from './worldEc2Fixture.ts'
+import { CLUSTER_ID, OWNER, WorldEc2 } from './worldEc2Fixture.ts'
+import type { Caller } from './worldEc2Fixture.ts'
 
 export type { Fault } from './worldEc2Fixture.ts'
 export { LAG } from './worldEc2Fixture.ts'
+
+/** One worker process. */
+export interface Process {
+  readonly caller: Caller
+  readonly worker: Worker
+  readonly startedAt: number
+}
 
 export interface World {
   readonly clock: WorldClock
   readonly ec2: WorldEc2
   readonly cluster: WorldCluster
+  /** Milliseconds by which the workers' wall clocks are wrong; the API server's never is. */
+  wallOff: number
+  /** The leader's lease is not long enough for another write. */
+  leaseInDoubt: boolean
   /** As SIGKILL does it. */
   kill(): void
+  /** It is killed at its n-th moment from now: each call to EC2 or the API server has one before its effect and one after it. */
+  killAt(moment: number | undefined): void
   alive(): boolean
+  leader(): Process | undefined
   /** Kills the worker if there is one, and starts another. */
   restart(environment?: Record<string, string>): void
   /** Another worker that only watches. */
   standby(): Worker['cache']
+  /** Kills the worker if there is one; the one that only watched goes on in its place. */
+  takeOver(): void
   /** Our rules that no living pod of the truth wants, and wanted rules that are not there. */
   wrongs(): string[]
 }
 
+/** EC2_TIMEOUT of main.ts. */
+export const CALL_TIMEOUT = 5000
+
+const silent = pino({ level: 'silent' })
+// Nobody reads them here, and making them is most of what a world costs.
+const metrics = createMetrics(new Registry(), false)
+
 export function createWorld(
   groups: readonly SecurityGroupId[],
   environment: Record<string, string> = {},
-  level = 'silent'
+  level = 'silent',
+  limits?: Readonly<Record<Action, Limit>>
 ): World {
   const clock = new WorldClock()
   const ec2 = new WorldEc2(clock, groups)
   const cluster = new WorldCluster(clock)
-  const settingsWith = (more: Record<string, string>): WorkerSettings =>
-    readConfig(
-      {
-        CLUSTER_ID: 'demo',
-        AWS_REGION: 'eu-west-1',
-        POD_CIDRS: '10.64.0.0/16',
-        PERMISSIONS: 'off',
-        ...environment,
-        ...more
-      },
-      workerSpec
-    )
-  // A killed worker's promises live on in this process; its hands are cut off, so that nothing of it reaches the world.
-  let generation = 0
-  let living = false
-  const handsOf = <T extends object>(hands: T, mine: number): T =>
-    new Proxy(hands, {
-      get(target, name, receiver) {
-        if (generation !== mine) return () => new Promise(() => undefined)
-        return Reflect.get(target, name, receiver) as unknown
-      }
-    })
+  const logger = level === 'silent' ? silent : pino({ level })
+  let serial = 0
+  let leader: Process | undefined
+  let second: Process | undefined
+  let momentsLeft: number | undefined
 
-  const kill = (): void => {
-    generation += 1
-    living = false
-    cluster.attach(undefined)
-  }
-  const make = (more: Record<string, string>): Worker => {
-    const mine = generation
-    return createWorker({
-      settings: settingsWith(more),
-      ec2: handsOf(ec2.securityGroups(), mine),
-      cluster: handsOf(cluster.cluster(), mine),
-      mayUse: () => cluster.may(),
+  const make = (more: Record<string, string> = {}): Process => {
+    const id = ++serial
+    const caller: Caller = {
+      id,
+      attached: () => leader?.caller.id === id || second?.caller.id === id,
+      boundary() {
+        if (momentsLeft === undefined || leader?.caller.id !== id) return
+        momentsLeft -= 1
+        if (momentsLeft <= 0) kill()
+      }
+    }
+    const timers: Timers = {
+      now: () => clock.now(),
+      chance: () => clock.chance(),
+      // What a dead process waited for never comes.
+      after: (delay, run) => clock.after(delay, () => (caller.attached() ? run() : undefined))
+    }
+    const wallClock = (): number => clock.now() + world.wallOff
+    const calls = createEc2({
+      client: ec2.client(caller),
+      timeout: CALL_TIMEOUT,
+      mayWrite: () => !world.leaseInDoubt,
+      onCall: () => undefined,
+      timers,
+      ...(limits === undefined ? {} : { limits })
+    })
+    const worker = createWorker({
+      settings: settingsOf({ ...environment, ...more }),
+      ec2: ec2SecurityGroups(calls, { clusterId: CLUSTER_ID, owner: OWNER, now: () => clock.now() }),
+      cluster: cluster.cluster(caller),
+      mayUse: cluster.mayUse(caller),
       nodes: { names: () => cluster.nodes, addresses: () => new Set() },
       record: (event) => cluster.events.push(event),
-      metrics: createMetrics(new Registry(), false),
-      logger: pino({ level }),
-      timers: clock,
-      wallClock: () => clock.now()
+      metrics,
+      logger,
+      timers,
+      wallClock
     })
+    cluster.attach(worker.cache, wallClock)
+    return { caller, worker, startedAt: clock.now() }
   }
-  const restart = (more: Record<string, string> = {}): void => {
+  const kill = (): void => {
+    momentsLeft = undefined
+    if (leader !== undefined) cluster.detach(leader.worker.cache)
+    leader = undefined
+  }
+  const lead = (process: Process): void => {
     kill()
-    const worker = make(more)
-    cluster.attach(worker.cache)
-    living = true
-    worker.lead()
+    leader = process
+    world.leaseInDoubt = false
+    ec2.refillBuckets()
+    leader.worker.lead()
   }
-  const standby = (): Worker['cache'] => {
-    const { cache } = make({})
-    cluster.attach(cache)
-    return cache
-  }
-  return {
+  const world: World = {
     clock,
     ec2,
     cluster,
+    wallOff: 0,
+    leaseInDoubt: false,
     kill,
-    alive: () => living,
-    restart,
-    standby,
+    killAt(moment) {
+      momentsLeft = moment
+    },
+    alive: () => leader !== undefined,
+    leader: () => leader,
+    restart: (more) => lead(make(more)),
+    standby() {
+      if (second !== undefined) cluster.detach(second.worker.cache)
+      second = make()
+      return second.worker.cache
+    },
+    takeOver() {
+      const next = second ?? make()
+      second = undefined
+      lead({ ...next, startedAt: clock.now() })
+    },
     wrongs: () => wrongsOf(ec2, cluster, clock.now())
   }
+  return world
+}
+
+const settingsRead = new Map<string, WorkerSettings>()
+function settingsOf(more: Record<string, string>): WorkerSettings {
+  const environment = {
+    CLUSTER_ID,
+    AWS_REGION: 'eu-west-1',
+    POD_CIDRS: '10.64.0.0/16',
+    PERMISSIONS: 'off',
+    ...more
+  }
+  const text = JSON.stringify(environment)
+  const settings = settingsRead.get(text) ?? readConfig(environment, workerSpec)
+  settingsRead.set(text, settings)
+  return settings
 }
 
 /** Creates a pod that asks for tcp 443 in one group unless told otherwise, and lets it run at the address. */
