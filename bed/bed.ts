@@ -24,6 +24,8 @@ export interface Bed extends SimulatorClient {
   /** Kubeconfig file of an administrator. */
   readonly kubeconfig: string
   readonly server: string
+  /** etcd's client address; it serves its API as JSON under /v3/. */
+  readonly etcdUrl: string
   readonly caFile: string
   readonly ec2Url: string
   /** Program file of kubectl. */
@@ -82,6 +84,7 @@ async function attach(directory: string, facts: BedFacts): Promise<Bed> {
     env: facts.environment,
     kubeconfig: facts.kubeconfig,
     server: facts.server,
+    etcdUrl: facts.etcdUrl,
     caFile: facts.caFile,
     ec2Url: facts.ec2Url,
     kubectlPath: facts.kubectl,

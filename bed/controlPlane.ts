@@ -15,6 +15,8 @@ const SERVICE_CIDR = '10.96.0.0/16'
 export interface ControlPlane {
   /** Base URL of the API server. */
   readonly server: string
+  /** Base URL of etcd, which serves its API as JSON there too. */
+  readonly etcd: string
   /** Certificate that the API server is trusted by, a PEM file. */
   readonly caFile: string
   /** Kubeconfig file of an administrator. */
@@ -64,7 +66,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   tell(rest.map(({ name }) => name).join(', '))
   const settled = startRest(api, options, rest)
   settled.catch(() => undefined)
-  return { server, caFile, kubeconfig: kubeconfigOf(folder, 'admin'), api, settled }
+  return { server, etcd: `http://127.0.0.1:${etcdPort}`, caFile, kubeconfig: kubeconfigOf(folder, 'admin'), api, settled }
 }
 
 async function startRest(api: KubeApi, options: ControlPlaneOptions, specs: readonly ProcessSpec[]): Promise<void> {

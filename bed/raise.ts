@@ -18,6 +18,8 @@ export interface BedFacts {
   readonly kubectl: string
   readonly kubeconfig: string
   readonly server: string
+  /** Base URL of etcd. */
+  readonly etcdUrl: string
   readonly caFile: string
   /** Empty without the simulator. */
   readonly ec2Url: string
@@ -58,8 +60,8 @@ export async function raiseBed(options: RaiseOptions): Promise<BedFacts> {
   }
   await controlPlane.settled
   await writeEnvironment(directory, environment, kubectl)
-  const { server, caFile, kubeconfig } = controlPlane
-  return { supervisor: pid, environment, kubectl, kubeconfig, server, caFile, ec2Url }
+  const { server, etcd: etcdUrl, caFile, kubeconfig } = controlPlane
+  return { supervisor: pid, environment, kubectl, kubeconfig, server, etcdUrl, caFile, ec2Url }
 }
 
 async function takeFirstSteps(

@@ -1,14 +1,22 @@
-/** The lives of pods on a real control plane: when rules come, and when they go. */
+/** The lives of pods on a real control plane: when rules come, and when they go. All play at once, on one bed. */
 import t from 'tap'
 import { startBed } from '../../bed/bed.ts'
 import { FINALIZER, LABEL, openYard, QUICK } from './pods.ts'
+import { ADDRESSES, HANDOVERS } from './rows/addresses.ts'
+import { ENDS } from './rows/ends.ts'
+import { NODES } from './rows/nodes.ts'
+import { playRows } from './scene.ts'
 
 const bed = await startBed({ webhooks: 1, workers: 1, settings: { worker: QUICK } })
 t.teardown(() => bed.stop())
 const yard = await openYard(bed)
 const HTTPS = 'tcp 443-443'
+t.jobs = 12
 
-t.test('a pod gets its rules with its addresses, marked as ours, and says so', async (t) => {
+// The longest first.
+playRows(t, bed, [...NODES, ...ENDS, ...ADDRESSES, ...HANDOVERS])
+
+t.test('a pod gets its rules with its addresses, marked as ours, and says so', { buffered: true }, async (t) => {
   const group = await yard.group()
   await yard.pod('granted', group, { ports: 'tcp:443,tcp:5000-5050,icmp' })
   const message = await yard.reason('granted', 'RulesInEffect')
@@ -43,7 +51,7 @@ t.test('a pod gets its rules with its addresses, marked as ours, and says so', a
   await yard.gone('granted')
 })
 
-t.test('an edit authorizes what is new before it revokes what is old', async (t) => {
+t.test('an edit authorizes what is new before it revokes what is old', { buffered: true }, async (t) => {
   const [group, other] = [await yard.group(), await yard.group()]
   await yard.pod('edited', group)
   await yard.granted(group, [HTTPS], 'edited')
@@ -73,85 +81,7 @@ t.test('an edit authorizes what is new before it revokes what is old', async (t)
   await yard.gone('edited')
 })
 
-t.test('a pod that completes loses access though its object stays', async (t) => {
-  const group = await yard.group()
-  await yard.pod('completed', group, {
-    annotations: { [`sg.amazonaws.com/${group}`]: 'tcp:443', 'pod-complete.stage.kwok.x-k8s.io/delay': '2s' },
-    spec: { restartPolicy: 'Never' }
-  })
-  await yard.granted(group, [HTTPS], 'completed')
-  await yard.empty(group)
-  await yard.until(
-    'its finalizer is off',
-    async () => (await yard.get('completed'))?.metadata?.finalizers === undefined
-  )
-  const pod = await yard.get('completed')
-  t.equal(pod?.metadata?.deletionTimestamp, undefined)
-  t.ok(pod?.status?.podIP, 'its status still names the address that it no longer holds')
-  await yard.reason('completed', 'RulesRevoked')
-})
-
-t.test('a draining pod keeps its rules until its containers have ended', async (t) => {
-  const group = await yard.group()
-  await yard.pod('draining', group, {
-    annotations: { [`sg.amazonaws.com/${group}`]: 'tcp:443', 'pod-terminate.stage.kwok.x-k8s.io/delay': '4s' }
-  })
-  await yard.granted(group, [HTTPS], 'draining')
-  await yard.delete('draining')
-  const seen: [string, number][] = []
-  await yard.until('the object is gone', async () => {
-    const pod = await yard.get('draining')
-    if (pod !== undefined) seen.push([pod.status?.phase ?? '', (await yard.rules(group)).length])
-    return pod === undefined
-  })
-  t.ok(
-    seen.some(([phase]) => phase === 'Running'),
-    'it was seen draining'
-  )
-  t.ok(
-    seen.every(([phase, rules]) => phase !== 'Running' || rules > 0 || seen.some(([later]) => later !== 'Running')),
-    'no rule went while it ran'
-  )
-  await yard.empty(group)
-})
-
-t.test('a pod deleted before it had an address goes at once, and EC2 is not asked to revoke', async (t) => {
-  const group = await yard.group()
-  await yard.pod('unscheduled', group, { spec: { nodeSelector: { nowhere: 'to-be-found' } } })
-  t.ok((await yard.get('unscheduled'))?.metadata?.finalizers?.includes(FINALIZER))
-  await yard.delete('unscheduled')
-  await yard.gone('unscheduled')
-  t.notOk((await bed.calls()).some(({ action, groupId }) => groupId === group && action.endsWith('Ingress')))
-})
-
-t.test('a forced delete revokes the rules too', async () => {
-  const group = await yard.group()
-  await yard.pod('forced', group)
-  await yard.granted(group, [HTTPS], 'forced')
-  await yard.delete('forced', '--force', '--grace-period=0')
-  await yard.empty(group)
-  await yard.gone('forced')
-})
-
-t.test("an address given to another pod while the first object lingers is the other one's", async (t) => {
-  const group = await yard.group()
-  await yard.pod('first', group, {
-    ports: 'tcp:443,tcp:80',
-    annotations: { [`sg.amazonaws.com/${group}`]: 'tcp:443,tcp:80', 'pod-complete.stage.kwok.x-k8s.io/delay': '2s' },
-    spec: { restartPolicy: 'Never' }
-  })
-  const addresses = await yard.addresses('first')
-  await yard.granted(group, [HTTPS, 'tcp 80-80'], 'first')
-  await yard.pod('second', group)
-  await yard.addresses('second')
-  await yard.patch('second', { status: { podIP: addresses[0], podIPs: addresses.map((ip) => ({ ip })) } }, 'status')
-  await yard.granted(group, [HTTPS], 'second')
-  t.same(await yard.addresses('second'), addresses)
-  await yard.delete('second')
-  await yard.empty(group)
-})
-
-t.test('marks taken away from a living pod come back', async (t) => {
+t.test('marks taken away from a living pod come back', { buffered: true }, async (t) => {
   const group = await yard.group()
   await yard.pod('stripped', group)
   await yard.granted(group, [HTTPS], 'stripped')
@@ -171,7 +101,7 @@ t.test('marks taken away from a living pod come back', async (t) => {
   await yard.empty(group)
 })
 
-t.test('a rule of others is used, never revoked, and replaced by ours when it goes', async (t) => {
+t.test('a rule of others is used, never revoked, and replaced by ours when it goes', { buffered: true }, async (t) => {
   const group = await yard.group()
   await yard.pod('sharing', group, {
     annotations: { [`sg.amazonaws.com/${group}`]: 'tcp:443', 'pod-ready.stage.kwok.x-k8s.io/delay': '1s' }

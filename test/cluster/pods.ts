@@ -1,6 +1,6 @@
 /** For cluster tests: groups, pods and questions about them, in words of the tests. */
 import { EC2 } from '@aws-sdk/client-ec2'
-import { eventually } from '../../bed/bed.ts'
+import { eventually, KubeError } from '../../bed/bed.ts'
 import type { Bed, KubeObject } from '../../bed/bed.ts'
 
 export const FINALIZER = 'sg.amazonaws.com/revoke-rules'
@@ -8,9 +8,16 @@ export const LABEL = 'sg.amazonaws.com/managed'
 const CONDITION = 'sg.amazonaws.com/rules-in-effect'
 
 /** Milliseconds that anything may take before a test gives up; no test asserts how long it took. */
-const LIMIT = 45_000
+const LIMIT = 60_000
+/** Milliseconds between two looks. */
+const EVERY = 100
 
 export interface Pod extends KubeObject {
+  readonly metadata?: KubeObject['metadata'] & {
+    readonly deletionGracePeriodSeconds?: number
+    readonly creationTimestamp?: string
+  }
+  readonly spec?: { readonly nodeName?: string; readonly containers?: readonly { readonly name: string }[] }
   readonly status?: {
     readonly phase?: string
     readonly podIP?: string
@@ -33,11 +40,13 @@ export interface PodOptions {
 export interface Yard {
   readonly bed: Bed
   readonly ec2: EC2
+  readonly namespace: string
   /** A new group, opted in unless told otherwise. */
   group(optedIn?: boolean): Promise<string>
-  /** A running pod that asks for the group, unless `annotations` say otherwise. */
+  /** A running pod that asks for the group, unless `annotations` say otherwise; of one that is there, the annotations are set. */
   pod(name: string, groupId: string, options?: PodOptions): Promise<void>
   get(name: string): Promise<Pod | undefined>
+  pods(): Promise<readonly Pod[]>
   /** Its addresses, once it has some. */
   addresses(name: string): Promise<readonly string[]>
   /** Rules as `tcp 443-443 10.64.0.1/32`. */
@@ -53,11 +62,24 @@ export interface Yard {
   gone(name: string): Promise<void>
   delete(name: string, ...flags: readonly string[]): Promise<void>
   patch(name: string, patch: unknown, subresource?: string): Promise<void>
-  until(what: string, isSo: () => Promise<boolean>): Promise<void>
+  until(what: string, isSo: () => Promise<boolean>, within?: number): Promise<void>
 }
 
-/** Lets every pod of the namespace default use every group: permission has tests of its own. */
-export async function openYard(bed: Bed): Promise<Yard> {
+/** The rule as the tests spell it. */
+export const ruleText = (rule: { protocol: string; fromPort: number; toPort: number; cidr: string }): string =>
+  `${rule.protocol} ${String(rule.fromPort)}-${String(rule.toPort)} ${rule.cidr}`
+
+/** @param ports such as `tcp 443-443` */
+export const ruleOn = (ports: string, address: string): string =>
+  `${ports} ${address}/${address.includes(':') ? '128' : '32'}`
+
+let groups = 0
+
+/**
+ * Lets every pod of the namespace use every group, for permission has tests of its own. The namespace must exist, and is
+ * ready for pods when this returns.
+ */
+export async function openYard(bed: Bed, namespace = 'default'): Promise<Yard> {
   const {
     AWS_ACCESS_KEY_ID: accessKeyId = '',
     AWS_REGION: region = '',
@@ -65,20 +87,20 @@ export async function openYard(bed: Bed): Promise<Yard> {
     CLUSTER_ID = ''
   } = bed.env
   const ec2 = new EC2({ region, endpoint: bed.ec2Url, credentials: { accessKeyId, secretAccessKey } })
-  await bed.apply(PERMIT_ALL)
-  let groups = 0
-  const until = async (what: string, isSo: () => Promise<boolean>): Promise<void> => {
-    await eventually(what, async () => (await isSo()) || undefined, { within: LIMIT })
+  await permitAll(bed, namespace)
+  const path = `/api/v1/namespaces/${namespace}/pods`
+  const until = async (what: string, isSo: () => Promise<boolean>, within = LIMIT): Promise<void> => {
+    await eventually(what, async () => (await isSo()) || undefined, { within, every: EVERY })
   }
   const get = async (name: string): Promise<Pod | undefined> => {
-    const answer = await bed.kubectl(['get', 'pod', name, '-o', 'json', '--ignore-not-found'])
-    if (answer.code !== 0) throw new Error(answer.stderr)
-    return answer.stdout === '' ? undefined : (JSON.parse(answer.stdout) as Pod)
+    try {
+      return await bed.api.call('GET', `${path}/${name}`)
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404) return undefined
+      throw error
+    }
   }
-  const rules = async (groupId: string): Promise<readonly string[]> =>
-    (await bed.rules(groupId))
-      .map(({ protocol, fromPort, toPort, cidr }) => `${protocol} ${String(fromPort)}-${String(toPort)} ${cidr}`)
-      .sort()
+  const rules = async (groupId: string): Promise<readonly string[]> => (await bed.rules(groupId)).map(ruleText).sort()
   const addresses = (name: string): Promise<readonly string[]> =>
     eventually(
       `${name} to have addresses`,
@@ -86,19 +108,21 @@ export async function openYard(bed: Bed): Promise<Yard> {
         const ips = (await get(name))?.status?.podIPs ?? []
         return ips.length === 0 ? undefined : ips.map(({ ip }) => ip)
       },
-      { within: LIMIT }
+      { within: LIMIT, every: EVERY }
     )
   const kubectl = async (...args: readonly string[]): Promise<void> => {
-    const answer = await bed.kubectl(args)
+    const answer = await bed.kubectl(['-n', namespace, ...args])
     if (answer.code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${answer.stderr}`)
   }
   return {
     bed,
     ec2,
+    namespace,
     get,
     rules,
     addresses,
     until,
+    pods: async () => ((await bed.api.call('GET', path)) as unknown as { items: Pod[] }).items,
     async group(optedIn = true) {
       const tags = optedIn
         ? [{ Key: `sg.amazonaws.com/cluster/${CLUSTER_ID}`, Value: 'allowed' }]
@@ -111,19 +135,19 @@ export async function openYard(bed: Bed): Promise<Yard> {
       return made.GroupId ?? ''
     },
     async pod(name, groupId, { annotations, ports = 'tcp:443', spec } = {}) {
-      await bed.apply({
-        apiVersion: 'v1',
-        kind: 'Pod',
-        metadata: { name, annotations: annotations ?? { [`sg.amazonaws.com/${groupId}`]: ports } },
-        spec: { containers: [{ name: 'app', image: 'example.com/app' }], ...spec }
-      })
+      const metadata = { name, annotations: annotations ?? { [`sg.amazonaws.com/${groupId}`]: ports } }
+      const containers = [{ name: 'app', image: 'example.com/app' }]
+      try {
+        await bed.api.call('POST', path, { metadata, spec: { containers, ...spec } })
+      } catch (error) {
+        if (!(error instanceof KubeError) || error.reason !== 'AlreadyExists') throw error
+        await bed.api.patch(`${path}/${name}`, { metadata: { annotations: metadata.annotations } })
+      }
     },
     async granted(groupId, ports, ...pods) {
       const wanted: string[] = []
       for (const pod of pods) {
-        for (const address of await addresses(pod)) {
-          for (const port of ports) wanted.push(`${port} ${address}/${address.includes(':') ? '128' : '32'}`)
-        }
+        for (const address of await addresses(pod)) for (const port of ports) wanted.push(ruleOn(port, address))
       }
       let held: readonly string[] = []
       await until(`${groupId} to hold ${wanted.sort().join(', ')}`, async () => {
@@ -141,51 +165,59 @@ export async function openYard(bed: Bed): Promise<Yard> {
           const condition = (await get(name))?.status?.conditions?.find(({ type }) => type === CONDITION)
           return condition?.reason === reason ? (condition.message ?? '') : undefined
         },
-        { within: LIMIT }
+        { within: LIMIT, every: EVERY }
       ),
     event: (name, reason) =>
       eventually(
         `an Event ${reason} on ${name}`,
         async () => {
-          const answer = await bed.kubectl([
-            'get',
-            'events',
-            '--field-selector',
-            `involvedObject.name=${name},reason=${reason}`,
-            '-o',
-            'json'
-          ])
-          const [event] = (JSON.parse(answer.stdout) as { items: { message: string }[] }).items
+          const query = `fieldSelector=${encodeURIComponent(`involvedObject.name=${name},reason=${reason}`)}`
+          const answer = await bed.api.call('GET', `/api/v1/namespaces/${namespace}/events?${query}`)
+          const [event] = (answer as unknown as { items: { message: string }[] }).items
           return event?.message
         },
-        { within: LIMIT }
+        { within: LIMIT, every: 2 * EVERY }
       ),
     gone: (name) => until(`pod ${name} to be gone`, async () => (await get(name)) === undefined),
-    delete: (name, ...flags) => kubectl('delete', 'pod', name, '--wait=false', ...flags),
-    patch: (name, patch, subresource) =>
-      kubectl(
-        'patch',
-        'pod',
-        name,
-        '--type=merge',
-        '-p',
-        JSON.stringify(patch),
-        ...(subresource === undefined ? [] : [`--subresource=${subresource}`])
-      )
+    async delete(name, ...flags) {
+      if (flags.length > 0) await kubectl('delete', 'pod', name, '--wait=false', ...flags)
+      else await bed.api.call('DELETE', `${path}/${name}`)
+    },
+    async patch(name, patch, subresource) {
+      await bed.api.patch(`${path}/${name}${subresource === undefined ? '' : `/${subresource}`}`, patch)
+    }
   }
 }
 
-const PERMIT_ALL = `apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: use-all, namespace: default}
-rules: [{apiGroups: [sg.amazonaws.com], resources: [securitygroups], verbs: [use]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: use-all, namespace: default}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: use-all}
-subjects: [{kind: ServiceAccount, name: default, namespace: default}]
-`
+/** Lets every service account of the namespace use every group, and waits until the API server knows it. */
+async function permitAll({ api }: Bed, namespace: string): Promise<void> {
+  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`
+  const group = 'sg.amazonaws.com'
+  const metadata = { name: 'use-all', namespace }
+  const subjects = [
+    { kind: 'Group', name: `system:serviceaccounts:${namespace}`, apiGroup: 'rbac.authorization.k8s.io' }
+  ]
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'use-all' }
+  await api.call('POST', `${rbac}/roles`, {
+    metadata,
+    rules: [{ apiGroups: [group], resources: ['securitygroups'], verbs: ['use'] }]
+  })
+  await api.call('POST', `${rbac}/rolebindings`, { metadata, roleRef, subjects })
+  const review = {
+    user: `system:serviceaccount:${namespace}:default`,
+    groups: [`system:serviceaccounts:${namespace}`],
+    resourceAttributes: { group, resource: 'securitygroups', name: 'sg-12345678', namespace, verb: 'use' }
+  }
+  await eventually(
+    `permission in namespace ${namespace}`,
+    async () => {
+      await api.call('GET', `/api/v1/namespaces/${namespace}/serviceaccounts/default`)
+      const answer = await api.call('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', { spec: review })
+      return (answer.status as { allowed: boolean }).allowed || undefined
+    },
+    { within: LIMIT, every: EVERY }
+  )
+}
 
 /** Short enough that a test need not wait for minutes; their meaning stays. */
 export const QUICK = {
