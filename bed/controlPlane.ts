@@ -66,7 +66,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   tell(rest.map(({ name }) => name).join(', '))
   const settled = startRest(api, options, rest)
   settled.catch(() => undefined)
-  return { server, etcd: `http://127.0.0.1:${etcdPort}`, caFile, kubeconfig: kubeconfigOf(folder, 'admin'), api, settled }
+  return {
+    server,
+    etcd: `http://127.0.0.1:${etcdPort}`,
+    caFile,
+    kubeconfig: kubeconfigOf(folder, 'admin'),
+    api,
+    settled
+  }
 }
 
 async function startRest(api: KubeApi, options: ControlPlaneOptions, specs: readonly ProcessSpec[]): Promise<void> {
