@@ -1,11 +1,19 @@
 /** What the runs for groups have found out about each pod, until the pod is gone. No I/O. */
 import type { SecurityGroupId } from '../shared/rules.ts'
 import type { Outcome } from './outcomes.ts'
+import type { Reason } from './reasons.ts'
 import type { PodFindings } from './settle.ts'
 
 export interface Findings {
-  /** @returns the pods for which something has changed */
-  tell(groupId: SecurityGroupId, outcomes: ReadonlyMap<string, Outcome>): string[]
+  /**
+   * @param now milliseconds
+   * @returns the pods for which something has changed
+   */
+  tell(groupId: SecurityGroupId, outcomes: ReadonlyMap<string, Outcome>, now: number): string[]
+  /** When the group was told of last; -Infinity: never. */
+  toldAt(groupId: SecurityGroupId): number
+  /** Pods times groups, by reason. */
+  reasons(): ReadonlyMap<Reason, number>
   markAttempted(uid: string): void
   /** What keeps all groups from being served; undefined: nothing does. */
   setTrouble(trouble: Outcome | undefined): void
@@ -16,19 +24,36 @@ export interface Findings {
 export function createFindings(): Findings {
   const byPod = new Map<string, Map<SecurityGroupId, Outcome>>()
   const byGroup = new Map<SecurityGroupId, ReadonlyMap<string, Outcome>>()
+  const times = new Map<SecurityGroupId, number>()
+  const reasons = new Map<Reason, number>()
   const attempted = new Set<string>()
   let trouble: Outcome | undefined
 
+  const count = (outcome: Outcome | undefined, by: 1 | -1): void => {
+    if (outcome === undefined) return
+    const left = (reasons.get(outcome.reason) ?? 0) + by
+    if (left > 0) reasons.set(outcome.reason, left)
+    else reasons.delete(outcome.reason)
+  }
+
   return {
-    tell(groupId, outcomes) {
+    tell(groupId, outcomes, now) {
       const before = byGroup.get(groupId) ?? new Map<string, Outcome>()
-      if (outcomes.size === 0) byGroup.delete(groupId)
-      else byGroup.set(groupId, outcomes)
+      if (outcomes.size === 0) {
+        byGroup.delete(groupId)
+        times.delete(groupId)
+      } else {
+        byGroup.set(groupId, outcomes)
+        times.set(groupId, now)
+      }
       const changed: string[] = []
       for (const uid of new Set([...before.keys(), ...outcomes.keys()])) {
         const outcome = outcomes.get(uid)
         const known = byPod.get(uid) ?? new Map<SecurityGroupId, Outcome>()
-        if (known.get(groupId)?.message === outcome?.message && known.get(groupId)?.reason === outcome?.reason) continue
+        const old = known.get(groupId)
+        if (old?.message === outcome?.message && old?.reason === outcome?.reason) continue
+        count(old, -1)
+        count(outcome, 1)
         if (outcome === undefined) known.delete(groupId)
         else known.set(groupId, outcome)
         if (known.size === 0) byPod.delete(uid)
@@ -37,12 +62,15 @@ export function createFindings(): Findings {
       }
       return changed
     },
+    toldAt: (groupId) => times.get(groupId) ?? -Infinity,
+    reasons: () => reasons,
     markAttempted: (uid) => void attempted.add(uid),
     setTrouble(next) {
       trouble = next
     },
     of: (uid) => ({ outcomes: byPod.get(uid), attempted: attempted.has(uid), trouble }),
     forget(uid) {
+      for (const outcome of byPod.get(uid)?.values() ?? []) count(outcome, -1)
       byPod.delete(uid)
       attempted.delete(uid)
     }

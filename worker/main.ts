@@ -11,6 +11,7 @@ import type { Logger } from '../shared/logger.ts'
 import { WORKER_LEASE } from '../shared/names.ts'
 import { connectEc2, createEc2 } from './aws/ec2Client.ts'
 import { ec2SecurityGroups } from './aws/ec2SecurityGroups.ts'
+import { classify } from './failures.ts'
 import { clusterOf } from './kubernetes/cluster.ts'
 import { recordEvents } from './kubernetes/events.ts'
 import { elect } from './kubernetes/lease.ts'
@@ -40,7 +41,7 @@ async function main(): Promise<void> {
     source,
     logger,
     userAgent: 'kube-sg-worker',
-    onRequest: ({ code, method }) => metrics.apiRequests.inc({ code: code, method })
+    onRequest: (report) => metrics.apiAnswered(report)
   })
   await run(settings, connection, metrics, logger)
 }
@@ -74,19 +75,17 @@ async function run(
     timeout,
     timers,
     mayWrite: () => performance.now() + timeout <= validUntil(),
-    onCall({ action, code, seconds }) {
-      metrics.ec2Calls.inc({ action, code })
-      metrics.ec2Seconds.observe({ action }, seconds)
-    }
+    onCall: (report) => metrics.ec2Called({ ...report, throttled: classify(report.code, undefined) === 'throttled' })
   })
   const permissions = askPermissions(connection, { now: () => performance.now() })
   const events = recordEvents({
     connection,
     reportingController: 'sg.amazonaws.com/worker',
     reportingInstance: hostname(),
-    logger
+    logger,
+    onLost: (count) => metrics.eventsLost(count)
   })
-  const nodes = watchNodes({ connection, logger, now: wallClock }, () =>
+  const nodes = watchNodes({ connection, logger, now: wallClock, metrics }, () =>
     worker.cache.reviewNodes(nodes.names(), wallClock())
   )
   const worker = createWorker({
@@ -103,7 +102,13 @@ async function run(
     timers
   })
   closers.unshift(() => Promise.resolve(ec2Client.destroy()))
-  const pods = watchPods({ connection, logger, now: wallClock }, worker.cache)
+  const pods = watchPods({ connection, logger, now: wallClock, metrics }, worker.cache)
+  const silence = (lastContact: number): number =>
+    lastContact === -Infinity ? 0 : (performance.now() - lastContact) / 1000
+  metrics.watches(() => ({
+    pods: silence(pods.lastContact()),
+    nodes: silence(nodes.reflection.lastContact())
+  }))
   let leading = false
   const silent = (what: string, lastContact: number): string | undefined =>
     performance.now() - lastContact > WATCH_SILENT ? `the watch of ${what} has been silent for too long` : undefined
@@ -114,7 +119,7 @@ async function run(
       shutdown: () => (stopping ? 'process is shutting down' : undefined),
       pods: () => silent('pods', pods.lastContact()),
       nodes: () => silent('nodes', nodes.reflection.lastContact()),
-      ec2: () => (leading && !worker.trusted() ? 'EC2 has not been read yet' : undefined)
+      ec2: () => worker.trouble() ?? (leading && !worker.trusted() ? 'EC2 has not been read yet' : undefined)
     },
     registry: metrics.registry,
     logger
@@ -123,7 +128,7 @@ async function run(
   closers.unshift(() => events.flush())
   closers.unshift(() => pods.stop())
   closers.unshift(() => nodes.reflection.stop())
-  metrics.leading.set({ name: WORKER_LEASE }, 0)
+  metrics.leads(WORKER_LEASE, false)
   logger.info({ healthPort: health.port, owner, region: settings.AWS_REGION }, 'worker started')
   const synced = await Promise.all([pods.synced, nodes.reflection.synced])
   if (synced.includes(false)) return
@@ -140,7 +145,7 @@ async function run(
     logger,
     onLead() {
       leading = true
-      metrics.leading.set({ name: WORKER_LEASE }, 1)
+      metrics.leads(WORKER_LEASE, true)
       worker.lead()
     },
     onLost(reason) {

@@ -1,6 +1,6 @@
 /** What each pod has of a group after a run, and the condition that sums it up over all its groups. Pure. */
-import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
-import { ruleKey } from '../shared/rules.ts'
+import { familyOf, ruleKey } from '../shared/rules.ts'
+import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { HANDLING } from './failures.ts'
 import type { Claim, Desired, PodView } from './desired.ts'
 import type { GroupView } from './observation.ts'
@@ -15,6 +15,11 @@ export interface Outcome {
   readonly message: string
 }
 
+/** A condition of ours, as it should be. */
+export interface ReasonedCondition extends Condition {
+  readonly reason: Reason
+}
+
 /** Everything that a run found out about one group. */
 export interface RunResult {
   readonly desired: Desired
@@ -24,7 +29,7 @@ export interface RunResult {
   readonly failed: ReadonlyMap<RuleKey, Ec2Failure>
   /** What stopped the whole run, or its authorizations. */
   readonly failure: Ec2Failure | undefined
-  readonly quota: number
+  readonly quota: Readonly<Record<Family, number>>
   /** Pods whose former rules the run tried to revoke. */
   readonly former: ReadonlySet<string>
 }
@@ -59,7 +64,7 @@ export function outcomesOf(groupId: SecurityGroupId, result: RunResult): Map<str
     const failed = result.failed.get(key) ?? result.failure
     const place = places.get(pod.uid)
     if (failed !== undefined && place === undefined) outcomes.set(pod.uid, failureOutcome(groupId, failed))
-    else if (place !== undefined) outcomes.set(pod.uid, quotaOutcome(groupId, result.quota, place))
+    else if (place !== undefined) outcomes.set(pod.uid, quotaOutcome(groupId, result.quota, place, places.size))
   }
   for (const [uid, all] of granted) if (all && !firm.has(uid)) outcomes.set(uid, IN_EFFECT)
   if (result.failure !== undefined) {
@@ -68,19 +73,43 @@ export function outcomesOf(groupId: SecurityGroupId, result: RunResult): Map<str
   return outcomes
 }
 
-function placesOf(waiting: readonly Claim[]): Map<string, number> {
-  const places = new Map<string, number>()
-  for (const { pod } of waiting) if (!places.has(pod.uid)) places.set(pod.uid, places.size + 1)
+/** Where a pod stands among those that wait, and for which family. */
+interface Place {
+  readonly number: number
+  readonly family: Family
+}
+
+function placesOf(waiting: readonly Claim[]): Map<string, Place> {
+  const places = new Map<string, Place>()
+  for (const { pod, rule } of waiting) {
+    if (!places.has(pod.uid)) places.set(pod.uid, { number: places.size + 1, family: familyOf(rule.cidr) })
+  }
   return places
 }
 
-function quotaOutcome(groupId: SecurityGroupId, quota: number, place: number): Outcome {
-  // Exact only at the front: else every place that frees would rewrite the condition of everybody who waits.
-  const far = [1000, 100, 10].find((step) => place > step)
-  const where = far === undefined ? `number ${String(place)}` : `beyond number ${String(far)}`
-  const message = `security group '${groupId}' holds all of its ${String(quota)} rules; this pod is ${where} of those that wait: ${HANDLING.quota.advice}`
+/** Exact only at the front: else every place that frees, and every pod that comes, would rewrite the condition of all that wait. */
+const STEPS = [1000, 100, 10]
+
+function quotaOutcome(
+  groupId: SecurityGroupId,
+  quota: Readonly<Record<Family, number>>,
+  { family, number }: Place,
+  all: number
+): Outcome {
+  const far = STEPS.find((step) => number > step)
+  const many = STEPS.find((step) => all > step)
+  const where = far === undefined ? `number ${String(number)}` : `beyond number ${String(far)}`
+  const total = many === undefined ? String(all) : `more than ${String(many)}`
+  const full = `security group '${groupId}' holds all of its ${String(quota[family])} ${NAME_OF[family]} rules`
+  const message = `${full}; this pod is ${where} of those that wait (${total} in all): ${HANDLING.quota.advice}`
   return { inEffect: false, reason: HANDLING.quota.reason, message }
 }
+
+const NAME_OF: Readonly<Record<Family, string>> = { ipv4: 'IPv4', ipv6: 'IPv6' }
+
+/** The pods of a rolling update may wait for each other: the new ones for room, and the update for the new ones. */
+const DEADLOCK =
+  'the pod has a readiness gate: a rolling update waits for it, and only the end of an old pod frees room; let the update end old pods first (maxSurge: 0 and maxUnavailable: 1 or more)'
 
 /**
  * The condition of a living pod; undefined when nothing is to be said yet.
@@ -89,9 +118,9 @@ function quotaOutcome(groupId: SecurityGroupId, quota: number, place: number): O
 export function conditionOfLiving(
   view: PodView,
   outcomes: ReadonlyMap<SecurityGroupId, Outcome> | undefined
-): Condition | undefined {
+): ReasonedCondition | undefined {
   const { declaration, annotated, condition } = view.pod
-  const bad = (reason: Reason, message: string): Condition => ({ status: 'False', reason, message })
+  const bad = (reason: Reason, message: string): ReasonedCondition => ({ status: 'False', reason, message })
   if (declaration.violations.length > 0) {
     const all = declaration.violations.map(({ field, message }) => `${field}: ${message}`).join('; ')
     return bad('InvalidAnnotation', cut(all))
@@ -101,8 +130,14 @@ export function conditionOfLiving(
   const groups = [...new Set(declaration.requests.map(({ groupId }) => groupId))]
   const missing = groups
     .map((groupId) => outcomes?.get(groupId))
-    .find((outcome) => outcome !== undefined && !outcome.inEffect)
-  if (missing !== undefined) return bad(missing.reason, cut(missing.message))
+    .filter((outcome) => outcome !== undefined && !outcome.inEffect)
+  const [first] = missing
+  if (first !== undefined) {
+    const told = new Set(missing.map((outcome) => outcome?.message ?? ''))
+    const waits = missing.some((outcome) => outcome?.reason === 'RuleQuotaExceeded')
+    if (waits && declaration.settings.readinessGate) told.add(DEADLOCK)
+    return bad(first.reason, cut([...told].join('; ')))
+  }
   // A readiness gate without anything to wait for must not hold the pod back for ever.
   if (groups.length === 0 && declaration.settings.readinessGate) {
     return { status: 'True', reason: 'NothingRequested', message: 'the pod asks for no security group' }
@@ -111,8 +146,29 @@ export function conditionOfLiving(
   return { status: 'True', reason: IN_EFFECT.reason, message: `every rule is in effect in ${groups.join(', ')}` }
 }
 
+/**
+ * What is written of a living pod. A readiness gate that opened stays open, for it holds back the start and not the life: the status
+ * stays, and reason and message tell.
+ */
+export function withOpenGate({ end, pod }: PodView, condition: ReasonedCondition): ReasonedCondition {
+  const open = pod.declaration.settings.readinessGate && pod.condition?.status === 'True' && end === undefined
+  if (!open || condition.status === 'True') return condition
+  return { ...condition, status: 'True', message: cut(`${GATE_STAYS_OPEN}${condition.message}`) }
+}
+
+const GATE_STAYS_OPEN = 'the readiness gate stays open; '
+
+/** Their messages count: places in an order, rules that are left. The condition follows; an Event of each step would help nobody. */
+const COUNTING = new Set<Reason>(['RuleQuotaExceeded', 'RevokeFailed'])
+
+/** Whether the change is one of state, and so worth an Event. */
+export function isNews(before: Condition | undefined, after: ReasonedCondition): boolean {
+  if (before?.status !== after.status || before.reason !== after.reason) return true
+  return !COUNTING.has(after.reason) && before.message !== after.message
+}
+
 /** The condition of a pod that has ended. @param held why its rules are still there, undefined when they are gone */
-export function conditionOfEnded(held: string | undefined): Condition {
+export function conditionOfEnded(held: string | undefined): ReasonedCondition {
   return held === undefined
     ? { status: 'False', reason: 'RulesRevoked', message: 'the pod no longer holds its address; its rules are gone' }
     : { status: 'False', reason: 'RevokeFailed', message: cut(held) }

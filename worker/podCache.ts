@@ -39,6 +39,8 @@ export interface PodCache {
   reviewNodes(shown: ReadonlySet<string>, now: number): void
   /** Our finalizer is off an ended pod whose grace is over: when the watch shows it no more, it is gone. */
   expectGone(uid: string): void
+  /** When something that decides about the pod's rules changed last, by the clock that the changes came with. */
+  changedAt(uid: string): number
   /** Changes with everything that is learned of the pod. */
   revision(uid: string): number
   view(uid: string): PodView | undefined
@@ -70,6 +72,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const missing = new Set<string>()
   const expected = new Set<string>()
   const revisions = new Map<string, number>()
+  const changes = new Map<string, number>()
   let revision = 0
   const goneNodes = new Set<string>()
   let remembering = false
@@ -180,7 +183,10 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       dropRemembered(address, pod, before !== undefined && !before.addresses.includes(address), now)
     }
     revisions.set(pod.uid, ++revision)
-    if (before === undefined || signature(before) !== signature(after)) listener.groupsTouched(touchedBy(before, after))
+    if (before === undefined || signature(before) !== signature(after)) {
+      changes.set(pod.uid, now)
+      listener.groupsTouched(touchedBy(before, after))
+    }
     listener.podTouched(pod.uid)
   }
 
@@ -189,6 +195,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     missing.delete(uid)
     expected.delete(uid)
     revisions.delete(uid)
+    changes.delete(uid)
     if (before === undefined) return
     unindex(before)
     views.delete(uid)
@@ -244,6 +251,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     expectGone(uid) {
       if (views.has(uid)) expected.add(uid)
     },
+    changedAt: (uid) => changes.get(uid) ?? -Infinity,
     revision: (uid) => revisions.get(uid) ?? 0,
     view: (uid) => views.get(uid),
     views: () => views.values(),

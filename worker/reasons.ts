@@ -64,7 +64,7 @@ export const REASONS = {
   },
   AddressConflict: {
     ...bad,
-    party: 'itself',
+    party: 'owner',
     when: 'A pod that started later reports the same address, and holds it now.',
     remedy: 'Delete the older pod if it stays: its network is broken.'
   },

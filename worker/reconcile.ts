@@ -14,6 +14,8 @@ import type { DecisionDeps } from './decision.ts'
 import type { Claim, Desired } from './desired.ts'
 import { podDescribed } from './description.ts'
 import { HANDLING } from './failures.ts'
+import { summarize } from './groupSummary.ts'
+import type { GroupSummary } from './groupSummary.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Prover } from './prover.ts'
@@ -28,7 +30,13 @@ export interface ReconcileDeps extends ApplyDeps, DecisionDeps {
   /** How long a read of a whole group is believed that no sweep renews, milliseconds. */
   readonly trustFor: number
   /** What each pod has of the group now; `former` are the pods whose former rules this run tried to revoke. */
-  readonly tell: (groupId: SecurityGroupId, outcomes: ReadonlyMap<string, Outcome>, former: ReadonlySet<string>) => void
+  readonly tell: (
+    groupId: SecurityGroupId,
+    outcomes: ReadonlyMap<string, Outcome>,
+    former: ReadonlySet<string>,
+    summary: GroupSummary
+  ) => void
+  readonly onOrphansRevoked: (count: number) => void
 }
 
 /** Refused pods are looked at again this often, in milliseconds: a tag or a Role may have come. */
@@ -91,11 +99,14 @@ function conclude(
   for (const uid of heldBy(deps, groupId, plan.orphans)) former.add(uid)
   settleFormerClaims(deps, groupId, desired)
   const view = book.view(groupId)
-  const quota = Math.min(...Object.values(quotaOf(deps, groupId)))
+  const quota = quotaOf(deps, groupId)
+  const { orphans, waiting } = plan
+  const missing = book.record(groupId).facts?.exists === false
   deps.tell(
     groupId,
-    outcomesOf(groupId, { desired, view, waiting: plan.waiting, failed, failure, quota, former }),
-    former
+    outcomesOf(groupId, { desired, view, waiting, failed, failure, quota, former }),
+    former,
+    summarize({ desired, missing, orphans, quota, view, waiting })
   )
   const delays = [
     ...(desired.refusals.length > 0 || failed.size > 0 ? [REFUSED_AGAIN] : []),
@@ -207,6 +218,7 @@ async function revokeOrphans(deps: ReconcileDeps, groupId: SecurityGroupId): Pro
   // A pod may have claimed one while the API server was asked.
   const still = decide(deps, groupId).plan.orphans.filter(({ id }) => proven.has(id))
   await revokeRules(deps, groupId, still)
+  deps.onOrphansRevoked(still.length)
   return againAfter
 }
 

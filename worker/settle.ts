@@ -11,10 +11,12 @@ import type { Cluster } from './cluster.ts'
 import type { PodView } from './desired.ts'
 import { describePod } from './description.ts'
 import type { GroupBook } from './groupBook.ts'
-import { conditionOfEnded, conditionOfLiving, sameCondition } from './outcomes.ts'
-import type { Outcome } from './outcomes.ts'
+import { conditionOfEnded, conditionOfLiving, isNews, sameCondition, withOpenGate } from './outcomes.ts'
+import type { Outcome, ReasonedCondition } from './outcomes.ts'
 import type { PodCache } from './podCache.ts'
-import type { Condition } from './pods.ts'
+import type { Condition, ObservedPod } from './pods.ts'
+import { REASONS } from './reasons.ts'
+import type { Reason } from './reasons.ts'
 import { mayRelease } from './release.ts'
 import type { ReleaseFacts, Verdict } from './release.ts'
 
@@ -22,7 +24,7 @@ import type { ReleaseFacts, Verdict } from './release.ts'
 export interface PodEvent {
   readonly pod: PodRef
   readonly type: 'Normal' | 'Warning'
-  readonly reason: string
+  readonly reason: Reason
   readonly action: string
   readonly note: string
 }
@@ -48,6 +50,8 @@ export interface SettleDeps {
   readonly maxHold: number
   readonly now: () => number
   readonly logger: Logger
+  /** Our marks were missing on a living pod, and are back. */
+  readonly onMarked: () => void
   readonly record: (event: PodEvent) => void
   readonly onReleased: (view: PodView, forced: boolean) => void
 }
@@ -122,30 +126,36 @@ async function lookAgain({ cache, cluster, logger, now }: SettleDeps, uid: strin
   if (!pod.labelled && !pod.finalized && (!pod.annotated || view?.end !== undefined)) cache.gone(uid, now())
 }
 
-async function putMarks({ cluster, logger }: SettleDeps, { pod }: PodView): Promise<void> {
+async function putMarks({ cluster, logger, onMarked }: SettleDeps, { pod }: PodView): Promise<void> {
   const put = await cluster.stamp(pod)
+  if (put) onMarked()
   logger.warn(
     podKeys(pod),
     put ? 'put finalizer and label back on the pod' : 'pod is being deleted without our finalizer: it gets no new rule'
   )
 }
 
-function livingCondition({ findings }: SettleDeps, view: PodView): Condition | undefined {
+function livingCondition({ findings }: SettleDeps, view: PodView): ReasonedCondition | undefined {
   const { outcomes, trouble } = findings(view.pod.uid)
   const condition = conditionOfLiving(view, outcomes)
   if (condition !== undefined || trouble === undefined || view.addresses.length === 0) return condition
   return { status: 'False', reason: trouble.reason, message: trouble.message }
 }
 
-/** Writes condition and Event if they say something new. A readiness gate that opened stays open: it held back the start, not the life. */
-async function say(deps: SettleDeps, view: PodView, condition: Condition | undefined): Promise<void> {
+/** Writes condition and Event if they say something new. */
+async function say(deps: SettleDeps, view: PodView, found: ReasonedCondition | undefined): Promise<void> {
+  if (found === undefined) return
   const { pod } = view
-  if (condition === undefined || sameCondition(condition, pod.condition)) return
-  const gateOpen = pod.declaration.settings.readinessGate && pod.condition?.status === 'True' && view.end === undefined
-  if (gateOpen && condition.status === 'False') return
-  await deps.cluster.writeCondition(pod, condition, condition.status === pod.condition?.status ? undefined : deps.now())
-  const type = condition.status === 'True' || condition.reason === 'NothingRequested' ? 'Normal' : 'Warning'
+  const condition = withOpenGate(view, found)
+  if (sameCondition(condition, pod.condition)) return
+  await writeCondition(deps, pod, condition)
+  if (!isNews(pod.condition, condition)) return
+  const { type } = REASONS[condition.reason]
   deps.record({ pod, type, reason: condition.reason, action: 'Authorize', note: condition.message })
+}
+
+async function writeCondition({ cluster, now }: SettleDeps, pod: ObservedPod, condition: Condition): Promise<void> {
+  await cluster.writeCondition(pod, condition, condition.status === pod.condition?.status ? undefined : now())
 }
 
 async function hold(
@@ -162,12 +172,9 @@ async function hold(
   const note = cause === undefined ? verdict.why : `${verdict.why}: ${cause.message}`
   const condition = conditionOfEnded(note)
   if (!sameCondition(condition, pod.condition)) {
-    await deps.cluster.writeCondition(
-      pod,
-      condition,
-      condition.status === pod.condition?.status ? undefined : deps.now()
-    )
-    deps.record({ pod, type: 'Warning', reason: condition.reason, action: 'Revoke', note: condition.message })
+    await writeCondition(deps, pod, condition)
+    if (isNews(pod.condition, condition))
+      deps.record({ pod, type: 'Warning', reason: condition.reason, action: 'Revoke', note: condition.message })
   }
   return { againAfter: Math.min(LOOK_AGAIN, Math.max(1000, verdict.again ?? LOOK_AGAIN)) }
 }
@@ -183,11 +190,7 @@ async function sayReleased(deps: SettleDeps, view: PodView, verdict: Verdict & {
   }
   if (view.end !== undefined && pod.deletionTimestamp === undefined && pod.condition !== undefined) {
     const condition = conditionOfEnded(undefined)
-    await deps.cluster.writeCondition(
-      pod,
-      condition,
-      condition.status === pod.condition.status ? undefined : deps.now()
-    )
+    await writeCondition(deps, pod, condition)
     deps.record({ pod, type: 'Normal', reason: condition.reason, action: 'Revoke', note: condition.message })
   }
 }

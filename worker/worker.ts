@@ -1,4 +1,7 @@
-/** The worker put together: what it watches, its two queues, and the sweep. Does its work only while it leads. */
+/**
+ * The worker put together: what it watches, its two queues, and the sweep. Does its work only while it leads.
+ * Longer than most files here: it is a list of wires.
+ */
 import type { Logger } from '../shared/logger.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import { backoff } from './backoff.ts'
@@ -8,7 +11,9 @@ import { HANDLING } from './failures.ts'
 import { createBrake } from './brake.ts'
 import { createFindings } from './findings.ts'
 import { createGroupBook } from './groupBook.ts'
-import type { WorkerMetrics } from './metrics.ts'
+import { createMeasure } from './measure.ts'
+import type { QueueState, WorkerMetrics } from './metrics.ts'
+import type { Outcome } from './outcomes.ts'
 import { createPermissionLedger } from './permissionLedger.ts'
 import type { PermissionOptions } from './permissionLedger.ts'
 import { createPodCache } from './podCache.ts'
@@ -24,7 +29,6 @@ import type { PodEvent } from './settle.ts'
 import type { WorkerSettings } from './settings.ts'
 import { createSweeper } from './sweeper.ts'
 import { optInTag } from '../shared/names.ts'
-import { ruleKey } from '../shared/rules.ts'
 
 export interface WorkerDeps {
   readonly settings: WorkerSettings
@@ -48,6 +52,8 @@ export interface Worker {
   lead(): void
   /** Everything in EC2 has been read since it leads. */
   trusted(): boolean
+  /** Why the last look at everything failed, in a sentence; undefined: it did not. */
+  trouble(): string | undefined
   /** Starts nothing new and waits for what runs. */
   stop(): Promise<void>
 }
@@ -59,6 +65,7 @@ const PODS_AT_ONCE = 16
 export function createWorker(deps: WorkerDeps): Worker {
   const { cluster, ec2, logger, metrics, settings, timers, wallClock } = deps
   const now = (): number => timers.now()
+  let unreadable: Outcome | undefined
   let state: 'standby' | 'leading' | 'trusted' | 'stopped' = 'standby'
 
   const enqueueGroup = (groupId: SecurityGroupId): void => {
@@ -85,6 +92,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   })
 
   const brake = createBrake()
+  const measure = createMeasure({ metrics, cache, findings, book, brake, logger, wallClock })
   const reconcile = createReconciler({
     book,
     brake,
@@ -95,12 +103,11 @@ export function createWorker(deps: WorkerDeps): Worker {
     logger,
     nodeAddresses: () => deps.nodes.addresses(),
     now,
-    onAuthorized: (_groupId, claims) => metrics.authorized.inc(claims.length),
+    onAuthorized: (groupId, claims) => measure.granted(groupId, claims),
+    onOrphansRevoked: (count) => metrics.orphansRevoked(count),
     onRevoked(groupId, rules) {
-      metrics.revoked.inc(rules.length)
+      measure.revoked(groupId, rules)
       for (const rule of rules) {
-        const former = cache.formerClaims(groupId).get(ruleKey(rule))
-        if (former !== undefined) metrics.revokeLag.observe(Math.max(0, wallClock() - former.since) / 1000)
         const named = podDescribed(settings.CLUSTER_ID, rule.description)
         const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
         if (view !== undefined) enqueuePod(view.pod.uid)
@@ -112,9 +119,10 @@ export function createWorker(deps: WorkerDeps): Worker {
     readLag: settings.EC2_READ_LAG,
     rulesPerGroup: settings.RULES_PER_GROUP,
     trustFor: 1.5 * settings.SWEEP_INTERVAL,
-    tell(groupId, outcomes, former) {
+    tell(groupId, outcomes, former, summary) {
+      measure.told(groupId, summary)
       for (const uid of former) findings.markAttempted(uid)
-      for (const uid of new Set([...findings.tell(groupId, outcomes), ...former])) enqueuePod(uid)
+      for (const uid of new Set([...findings.tell(groupId, outcomes, wallClock()), ...former])) enqueuePod(uid)
     }
   })
 
@@ -129,11 +137,12 @@ export function createWorker(deps: WorkerDeps): Worker {
     maxHold: settings.MAX_HOLD,
     now: wallClock,
     onReleased(view, forced) {
-      metrics.released.inc({ forced: String(forced) })
+      metrics.released(forced)
       // Without our label no event will tell that it is gone.
       if (!view.pod.labelled) cache.gone(view.pod.uid, wallClock())
       else if (view.pod.gracePeriodSeconds === 0) cache.expectGone(view.pod.uid)
     },
+    onMarked: () => metrics.markRestored(),
     record: deps.record,
     trusted: () => state === 'trusted'
   })
@@ -143,6 +152,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     timers,
     concurrency: GROUPS_AT_ONCE,
     coalesce: settings.COALESCE,
+    observer: metrics.queueObserver('groups'),
     retryAfter(error, failures) {
       const { retryAfter, slowest } = HANDLING[error instanceof Ec2Failure ? error.kind : 'unavailable']
       return backoff(failures, retryAfter, slowest, timers.chance())
@@ -155,6 +165,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     timers,
     concurrency: PODS_AT_ONCE,
     coalesce: settings.COALESCE,
+    observer: metrics.queueObserver('pods'),
     retryAfter: (_error, failures) => backoff(failures, 500, 15_000, timers.chance()),
     onError: (podUID, err, failures, retryAfter) =>
       logger.warn({ err, podUID, failures, retryAfter }, 'pod could not be settled')
@@ -177,29 +188,26 @@ export function createWorker(deps: WorkerDeps): Worker {
     onOwnedRead() {
       if (state === 'leading') state = 'trusted'
     },
-    onReadable: () => findings.setTrouble(undefined),
+    onReadable() {
+      unreadable = undefined
+      findings.setTrouble(undefined)
+    },
     onUnreadable(trouble) {
+      unreadable = trouble
       findings.setTrouble(trouble)
       for (const { end, pod } of cache.views()) {
         if (end !== undefined) findings.markAttempted(pod.uid)
         enqueuePod(pod.uid)
       }
     },
-    onDone(result) {
-      metrics.sweeps.inc({ result })
-      report()
-    }
+    onDone: (result) => metrics.swept(result, wallClock())
   })
 
-  const report = (): void => {
-    const views = [...cache.views()]
-    metrics.pods.set(views.length)
-    metrics.brake.set(brake.engaged() ? 1 : 0)
-    metrics.held.set(views.filter(({ end, pod }) => end !== undefined && pod.finalized).length)
-    metrics.ownedRules.set(book.groupsWithOwned().reduce((sum, groupId) => sum + book.view(groupId).owned.length, 0))
-    metrics.queueWaiting.set({ name: 'groups' }, groupQueue.waiting)
-    metrics.queueWaiting.set({ name: 'pods' }, podQueue.waiting)
-  }
+  const stateOf = (queue: Queue<SecurityGroupId> | Queue<string>): QueueState => ({
+    depth: queue.depth,
+    working: queue.startedAt().map((at) => (now() - at) / 1000)
+  })
+  metrics.shows(() => measure.state({ groups: stateOf(groupQueue), pods: stateOf(podQueue) }, unreadable !== undefined))
 
   return {
     cache,
@@ -211,6 +219,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       sweeper.start()
     },
     trusted: () => state === 'trusted',
+    trouble: () => unreadable?.message,
     async stop() {
       state = 'stopped'
       await Promise.all([groupQueue.stop(), podQueue.stop(), sweeper.stop()])

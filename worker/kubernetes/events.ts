@@ -18,6 +18,8 @@ export interface RecorderOptions {
   /** Such as the pod's name; cut after 128 characters. */
   readonly reportingInstance: string
   readonly logger: Logger
+  /** Occurrences that no Event will tell of. */
+  readonly onLost?: (count: number) => void
   /** Milliseconds since 1970. */
   readonly now?: () => number
   readonly limits?: Partial<RecorderLimits>
@@ -159,6 +161,7 @@ async function tell(state: State, series: Series, how: { tries: number; timeout:
 function lose(state: State, { occurrence, count, told }: Series, why: string, err?: unknown): void {
   const { pod, reason, note } = occurrence
   const keys = { ...podKeys(pod), reason, note, occurrences: count - told }
+  state.onLost?.(count - told)
   state.logger.warn(err === undefined ? keys : { err, ...keys }, `event lost: ${why}`)
 }
 

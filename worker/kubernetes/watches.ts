@@ -1,29 +1,41 @@
 /** The worker's two watches: labelled pods into the cache, nodes into a small table. */
 import { canonicalAddress } from '../../shared/address.ts'
 import type { Connection } from '../../shared/kubernetes/connection.ts'
+import { isExpired } from '../../shared/kubernetes/status.ts'
 import type { Logger } from '../../shared/logger.ts'
 import { MANAGED_LABEL, MANAGED_VALUE } from '../../shared/names.ts'
+import type { WorkerMetrics } from '../metrics.ts'
 import type { PodCache } from '../podCache.ts'
 import { trimPod } from './podTrim.ts'
 import { reflect } from './reflector.ts'
-import type { RawObject, Reflection } from './reflector.ts'
+import type { RawObject, ReflectOptions, Reflection } from './reflector.ts'
 
 export interface WatchOptions {
   readonly connection: Connection
   readonly logger: Logger
   /** Milliseconds since 1970. */
   readonly now: () => number
+  readonly metrics?: Pick<WorkerMetrics, 'watchFailed' | 'watchListed'>
 }
 
-export function watchPods({ connection, logger, now }: WatchOptions, cache: PodCache): Reflection {
+const counted = ({ metrics }: WatchOptions, resource: string): Pick<ReflectOptions<never>, 'onError'> => ({
+  onError: (error) => metrics?.watchFailed(resource, isExpired(error) ? 'expired' : 'other')
+})
+
+export function watchPods(options: WatchOptions, cache: PodCache): Reflection {
+  const { connection, logger, metrics, now } = options
   return reflect({
     connection,
     logger,
     path: '/api/v1/pods',
     labelSelector: `${MANAGED_LABEL}=${MANAGED_VALUE}`,
     trim: trimPod,
+    ...counted(options, 'pods'),
     handler: {
-      replaced: (pods) => cache.replace(pods, now()),
+      replaced(pods) {
+        metrics?.watchListed('pods')
+        cache.replace(pods, now())
+      },
       changed: (pod) => cache.change(pod, now()),
       deleted: (pod) => cache.vanish(pod, now())
     }
@@ -38,7 +50,8 @@ export interface NodeTable {
 }
 
 /** @param onNew a node has come, or come back */
-export function watchNodes({ connection, logger }: WatchOptions, onNew: () => void): NodeTable {
+export function watchNodes(options: WatchOptions, onNew: () => void): NodeTable {
+  const { connection, logger, metrics } = options
   const nodes = new Map<string, readonly string[]>()
   let addresses: ReadonlySet<string> = new Set()
   const collect = (): void => {
@@ -55,8 +68,10 @@ export function watchNodes({ connection, logger }: WatchOptions, onNew: () => vo
     logger,
     path: '/api/v1/nodes',
     trim: trimNode,
+    ...counted(options, 'nodes'),
     handler: {
       replaced(items) {
+        metrics?.watchListed('nodes')
         const seen = new Set(items.map(({ name }) => name))
         for (const name of nodes.keys()) if (!seen.has(name)) nodes.delete(name)
         put(items)
