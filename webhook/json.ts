@@ -23,39 +23,65 @@ export interface Place {
 
 /** Methods throw MalformedReview when something of another type is there. */
 export function look(value: unknown, path: string): Place {
-  const held = value ?? undefined
-  const expect = (type: string): MalformedReview => new MalformedReview(`${path || 'body'} must be ${type}`)
-  return {
-    path,
-    value: held,
-    at(key) {
-      if (held === undefined) return look(undefined, join(path, key))
-      if (!isRecord(held)) throw expect('an object')
-      return look(Object.hasOwn(held, key) ? held[key] : undefined, join(path, key))
-    },
-    string() {
-      if (held === undefined || typeof held === 'string') return held
-      throw expect('a string')
-    },
-    boolean() {
-      if (held === undefined || typeof held === 'boolean') return held
-      throw expect('true or false')
-    },
-    strings() {
-      if (held === undefined) return {}
-      if (!isRecord(held) || !Object.values(held).every((item) => typeof item === 'string'))
-        throw expect('a map of strings')
-      return held as Record<string, string>
-    },
-    list() {
-      if (held === undefined) return []
-      if (!Array.isArray(held)) throw expect('a list')
-      return held.map((item: unknown, index) => look(item, `${path}[${index}]`))
-    }
-  }
+  return new Spot(value, path, undefined)
 }
 
-const join = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`)
+/** A class, and a path that is only put together when it is asked for: every review makes dozens of these. */
+class Spot implements Place {
+  readonly value: unknown
+  readonly #key: string
+  readonly #above: Spot | undefined
+
+  constructor(value: unknown, key: string, above: Spot | undefined) {
+    this.value = value ?? undefined
+    this.#key = key
+    this.#above = above
+  }
+
+  get path(): string {
+    const above = this.#above?.path ?? ''
+    if (above === '') return this.#key
+    return this.#key.startsWith('[') ? above + this.#key : `${above}.${this.#key}`
+  }
+
+  at(key: string): Place {
+    const held = this.value
+    if (held === undefined) return new Spot(undefined, key, this)
+    if (!isRecord(held)) throw this.#expect('an object')
+    return new Spot(Object.hasOwn(held, key) ? held[key] : undefined, key, this)
+  }
+
+  string(): string | undefined {
+    const held = this.value
+    if (held === undefined || typeof held === 'string') return held
+    throw this.#expect('a string')
+  }
+
+  boolean(): boolean | undefined {
+    const held = this.value
+    if (held === undefined || typeof held === 'boolean') return held
+    throw this.#expect('true or false')
+  }
+
+  strings(): Readonly<Record<string, string>> {
+    const held = this.value
+    if (held === undefined) return {}
+    if (!isRecord(held)) throw this.#expect('a map of strings')
+    for (const key of Object.keys(held)) if (typeof held[key] !== 'string') throw this.#expect('a map of strings')
+    return held as Record<string, string>
+  }
+
+  list(): readonly Place[] {
+    const held = this.value
+    if (held === undefined) return []
+    if (!Array.isArray(held)) throw this.#expect('a list')
+    return held.map((item: unknown, index) => new Spot(item, `[${index}]`, this))
+  }
+
+  #expect(type: string): MalformedReview {
+    return new MalformedReview(`${this.path || 'body'} must be ${type}`)
+  }
+}
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
