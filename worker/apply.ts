@@ -1,14 +1,11 @@
-/** Carries out a plan: one call per direction where EC2 lets it, halves where it does not, and every effect noted. */
-import { describeRule, familyOf, ruleKey } from '../shared/rules.ts'
-import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
+/** What the steps that carry out a plan have in common; each notes every effect in the book. */
+import { describeRule } from '../shared/rules.ts'
+import type { SecurityGroupId } from '../shared/rules.ts'
 import type { Logger } from '../shared/logger.ts'
 import type { Claim } from './desired.ts'
-import { describePod } from './description.ts'
-import { HANDLING } from './failures.ts'
 import type { GroupBook } from './groupBook.ts'
-import { isRecent } from './observation.ts'
-import { Ec2Failure, MAX_RULES_PER_CALL } from './securityGroups.ts'
-import type { NewRule, ObservedRule, SecurityGroups } from './securityGroups.ts'
+import type { Change } from './plan.ts'
+import type { ObservedRule, SecurityGroups } from './securityGroups.ts'
 
 export interface ApplyDeps {
   readonly book: GroupBook
@@ -17,195 +14,12 @@ export interface ApplyDeps {
   readonly readLag: number
   readonly now: () => number
   readonly logger: Logger
+  readonly onModified: (groupId: SecurityGroupId, changes: readonly Change[]) => void
   readonly onAuthorized: (groupId: SecurityGroupId, claims: readonly Claim[]) => void
   readonly onRevoked: (groupId: SecurityGroupId, rules: readonly ObservedRule[]) => void
 }
 
-/**
- * Authorizes the claims' rules, in one call where none of them is at fault. What EC2 refuses by itself ends up in `failed`.
- * @throws Ec2Failure for what concerns the whole call
- */
-export async function authorizeClaims(
-  deps: ApplyDeps,
-  groupId: SecurityGroupId,
-  claims: readonly Claim[],
-  failed: Map<RuleKey, Ec2Failure>
-): Promise<void> {
-  // What a lost reply may have made goes into calls of its own: a duplicate there must not keep the others out.
-  const { unseen } = deps.book.view(groupId)
-  const isPossible = ({ rule }: Claim): boolean => unseen.has(ruleKey(rule))
-  for (const part of [claims.filter((claim) => !isPossible(claim)), claims.filter(isPossible)]) {
-    for (let start = 0; start < part.length; start += MAX_RULES_PER_CALL) {
-      await authorizeBatch(deps, groupId, part.slice(start, start + MAX_RULES_PER_CALL), failed)
-    }
-  }
-}
-
-async function authorizeBatch(
-  deps: ApplyDeps,
-  groupId: SecurityGroupId,
-  claims: readonly Claim[],
-  failed: Map<RuleKey, Ec2Failure>
-): Promise<void> {
-  const { book, clusterId, ec2, logger, now } = deps
-  if (claims.length === 0) return
-  const rules: NewRule[] = claims.map(({ rule, pod }) => ({
-    ...rule,
-    description: describePod(clusterId, pod.namespace, pod.name)
-  }))
-  try {
-    const made = await ec2.authorize(groupId, rules)
-    const at = now()
-    book.write(
-      groupId,
-      made.map((rule) => ({ kind: 'authorized', at, rule }))
-    )
-    logger.info({ securityGroupID: groupId, count: made.length, rules: listRules(made) }, 'authorized')
-    deps.onAuthorized(groupId, claims)
-  } catch (error) {
-    if (!(error instanceof Ec2Failure)) throw error
-    const handling = HANDLING[error.kind]
-    const at = now()
-    if (handling.maybeApplied)
-      book.write(
-        groupId,
-        claims.map(({ rule }) => ({ kind: 'maybeAuthorized', at, key: ruleKey(rule) }))
-      )
-    if (error.kind === 'quota' && claims.length > 1) return fillUp(deps, groupId, claims, failed)
-    if (!handling.bisect) throw error
-    await narrow(deps, groupId, claims, failed, error)
-  }
-}
-
-/**
- * The group has room for some of the claims: halves of each family, older pods first, until it is full.
- * @throws Ec2Failure for the first claim that found no room
- */
-async function fillUp(
-  deps: ApplyDeps,
-  groupId: SecurityGroupId,
-  claims: readonly Claim[],
-  failed: Map<RuleKey, Ec2Failure>
-): Promise<void> {
-  const [four, six] = [
-    claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv4'),
-    claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv6')
-  ]
-  const middle = Math.ceil(claims.length / 2)
-  const parts = four.length > 0 && six.length > 0 ? [four, six] : [claims.slice(0, middle), claims.slice(middle)]
-  let full: Ec2Failure | undefined
-  for (const part of parts) {
-    // The younger half of one family has no better chance than the older one; another family has.
-    if (full !== undefined && parts[0] !== four) break
-    try {
-      await authorizeBatch(deps, groupId, part, failed)
-    } catch (error) {
-      if (!(error instanceof Ec2Failure) || error.kind !== 'quota') throw error
-      full ??= error
-    }
-  }
-  if (full !== undefined) throw full
-}
-
-/** One of the claims is at fault, and EC2 kept nothing of the others either. */
-async function narrow(
-  deps: ApplyDeps,
-  groupId: SecurityGroupId,
-  claims: readonly Claim[],
-  failed: Map<RuleKey, Ec2Failure>,
-  failure: Ec2Failure
-): Promise<void> {
-  const { book, ec2, logger, now } = deps
-  const [only] = claims
-  if (claims.length === 1 && only !== undefined) {
-    if (failure.kind === 'duplicate')
-      book.write(groupId, [{ kind: 'provenPresent', at: now(), key: ruleKey(only.rule) }])
-    else {
-      failed.set(ruleKey(only.rule), failure)
-      logger.warn({ err: failure, securityGroupID: groupId, rule: ruleKey(only.rule) }, 'EC2 refuses a rule')
-    }
-    return
-  }
-  let left = claims
-  if (failure.kind === 'duplicate') {
-    book.takeRules(await ec2.readRules([groupId]))
-    const { owned, foreign, unseen } = book.view(groupId)
-    const there = new Set([...owned, ...foreign].map(ruleKey))
-    left = claims.filter(({ rule }) => !there.has(ruleKey(rule)))
-    if (left.length < claims.length) return authorizeBatch(deps, groupId, left, failed)
-    // Made by a call whose reply was lost, and not shown yet: a later read will, and trying each alone would cost a call a rule.
-    if (claims.some(({ rule }) => unseen.get(ruleKey(rule)) === 'possible')) throw failure
-  }
-  const middle = Math.ceil(left.length / 2)
-  await authorizeBatch(deps, groupId, left.slice(0, middle), failed)
-  await authorizeBatch(deps, groupId, left.slice(middle), failed)
-}
-
-/**
- * Revokes the rules by their ids, in one call where all of them are still there.
- * @throws Ec2Failure for what concerns the whole call, and for a rule of which EC2 does not know yet that we made it
- */
-export async function revokeRules(
-  deps: ApplyDeps,
-  groupId: SecurityGroupId,
-  rules: readonly ObservedRule[]
-): Promise<void> {
-  for (let start = 0; start < rules.length; start += MAX_RULES_PER_CALL) {
-    await revokeBatch(deps, groupId, rules.slice(start, start + MAX_RULES_PER_CALL))
-  }
-}
-
-async function revokeBatch(deps: ApplyDeps, groupId: SecurityGroupId, rules: readonly ObservedRule[]): Promise<void> {
-  const { book, ec2, logger, now, readLag } = deps
-  const [only] = rules
-  if (only === undefined) return
-  const noteRevoked = (): void => {
-    const at = now()
-    book.write(
-      groupId,
-      rules.map(({ id }) => ({ kind: 'revoked', at, ruleId: id }))
-    )
-    deps.onRevoked(groupId, rules)
-  }
-  try {
-    await ec2.revoke(
-      groupId,
-      rules.map(({ id }) => id)
-    )
-    noteRevoked()
-    logger.info({ securityGroupID: groupId, count: rules.length, rules: listRules(rules) }, 'revoked')
-  } catch (error) {
-    if (!(error instanceof Ec2Failure)) throw error
-    if (HANDLING[error.kind].maybeApplied) book.loseRevoke(groupId, now())
-    if (error.kind !== 'ruleNotFound') throw error
-    if (rules.length === 1) {
-      if (isRecent(book.record(groupId).observation, only.id, now(), readLag)) throw error
-      return noteRevoked()
-    }
-    await revokeWhatIsLeft(deps, groupId, rules, error)
-  }
-}
-
-/** Some of the rules have gone already, and EC2 kept all others. */
-async function revokeWhatIsLeft(
-  deps: ApplyDeps,
-  groupId: SecurityGroupId,
-  rules: readonly ObservedRule[],
-  failure: Ec2Failure
-): Promise<void> {
-  const { book, ec2, now, readLag } = deps
-  book.takeRules(await ec2.readRules([groupId]))
-  const there = new Set(book.view(groupId).owned.map(({ id }) => id))
-  const left = rules.filter(({ id }) => there.has(id))
-  if (left.length < rules.length) return revokeBatch(deps, groupId, left)
-  // Revoked by a call whose reply was lost, and still shown: a later read will tell, and trying each alone would cost a call a rule.
-  if (book.record(groupId).revokeLostAt + readLag > now()) throw failure
-  const middle = Math.ceil(rules.length / 2)
-  await revokeBatch(deps, groupId, rules.slice(0, middle))
-  await revokeBatch(deps, groupId, rules.slice(middle))
-}
-
 /** For the log: enough to find a pod's rule, never a thousand. */
-function listRules(rules: readonly ObservedRule[]): string[] {
+export function listRules(rules: readonly ObservedRule[]): string[] {
   return rules.slice(0, 20).map((rule) => `${describeRule(rule)} ${rule.id} ${rule.description}`)
 }

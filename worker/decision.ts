@@ -3,13 +3,14 @@ import { ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { desire, rulesOf } from './desired.ts'
 import type { Claim, Desired, Surroundings } from './desired.ts'
-import { podDescribed } from './description.ts'
+import { describePod, podDescribed } from './description.ts'
 import type { GroupBook } from './groupBook.ts'
 import { addressOf } from './orphans.ts'
 import type { PermissionLedger } from './permissionLedger.ts'
 import { planChanges } from './plan.ts'
-import type { Plan } from './plan.ts'
+import type { Change, Plan } from './plan.ts'
 import type { FormerClaim, PodCache } from './podCache.ts'
+import type { ObservedPod } from './pods.ts'
 import type { ObservedRule } from './securityGroups.ts'
 import { leaveOf } from './standing.ts'
 
@@ -22,6 +23,8 @@ export interface DecisionDeps {
   readonly podCidrs: readonly string[]
   readonly nodeAddresses: () => ReadonlySet<string>
   readonly rulesPerGroup: number
+  /** Milliseconds; reads that started before show what the worker before us did only in part. */
+  readonly readsCompleteFrom: () => number
 }
 
 export function quotaOf({ book, rulesPerGroup }: DecisionDeps, groupId: SecurityGroupId): Record<Family, number> {
@@ -52,7 +55,46 @@ export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained =
   }
   const wanted = desire(groupId, cache.viewsOf(groupId), around)
   const desired = { ...wanted, claims: withoutHeirs(wanted.claims, cache.formerClaims(groupId)) }
-  return { desired, plan: planChanges(desired.claims, book.view(groupId), explained, quotaOf(deps, groupId)) }
+  const background = {
+    explained,
+    keptFor: keptForBy(deps, groupId),
+    describes: (rule: ObservedRule, pod: ObservedPod) => rule.description === descriptionOf(deps, pod),
+    inherited: book.record(groupId).observation.ownedAt < deps.readsCompleteFrom()
+  }
+  return { desired, plan: planChanges(desired.claims, book.view(groupId), background, quotaOf(deps, groupId)) }
+}
+
+const descriptionOf = ({ clusterId }: DecisionDeps, { name, namespace }: ObservedPod): string =>
+  describePod(clusterId, namespace, name)
+
+/**
+ * Rules of ours that serve another pod than their description says, for the one that they were made for is gone: the description is the
+ * evidence for whoever must judge the rule without knowing its history.
+ */
+export function misdescribed(deps: DecisionDeps, groupId: SecurityGroupId): Change[] {
+  const { claims } = decide(deps, groupId).desired
+  const { unmodifiable } = deps.book.record(groupId)
+  return deps.book.view(groupId).owned.flatMap((rule) => {
+    const claim = claims.get(ruleKey(rule))
+    if (claim?.authorizable !== true || unmodifiable.has(rule.id)) return []
+    return rule.description === descriptionOf(deps, claim.pod) ? [] : [{ ruleId: rule.id, before: [rule], claim }]
+  })
+}
+
+/** The place of a rule that is no longer asked for is its pod's while that lives: of whoever asked last, else of whom the description names. */
+function keptForBy(deps: DecisionDeps, groupId: SecurityGroupId): (rule: ObservedRule) => string | undefined {
+  const { book, cache, clusterId } = deps
+  const former = cache.formerClaims(groupId)
+  const { unmodifiable } = book.record(groupId)
+  return (rule) => {
+    if (unmodifiable.has(rule.id)) return undefined
+    const last = former.get(ruleKey(rule))
+    const named = podDescribed(clusterId, rule.description)
+    const described = named === undefined ? undefined : cache.named(named.namespace, named.name)
+    const view = last === undefined ? described : cache.view(last.pod.uid)
+    if (view === undefined || view.end !== undefined) return undefined
+    return last !== undefined || view.addresses.includes(addressOf(rule) ?? '') ? view.pod.uid : undefined
+  }
 }
 
 /**

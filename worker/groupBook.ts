@@ -22,6 +22,8 @@ export interface GroupRecord {
   readonly doubtful: boolean
   /** When the reply to a revoke was lost last; -Infinity: never. */
   readonly revokeLostAt: number
+  /** Ids of our rules that EC2 does not let us modify, until the next sweep: they are revoked, and made anew. */
+  readonly unmodifiable: ReadonlySet<string>
 }
 
 export interface GroupBook {
@@ -38,6 +40,9 @@ export interface GroupBook {
   /** The next run reads the group before it decides. */
   doubt(groupId: SecurityGroupId): void
   loseRevoke(groupId: SecurityGroupId, at: number): void
+  /** Until {@link forgetRefusals}. */
+  refuseModify(groupId: SecurityGroupId, ruleIds: readonly string[]): void
+  forgetRefusals(groupId: SecurityGroupId): void
   learnQuota(groupId: SecurityGroupId, quota: Partial<Record<Family, number>>): void
   /** Groups in which a rule for this source is known, or possible. */
   groupsWithSource(cidr: string): ReadonlySet<SecurityGroupId>
@@ -52,7 +57,8 @@ const BLANK: GroupRecord = {
   facts: undefined,
   quota: {},
   doubtful: false,
-  revokeLostAt: -Infinity
+  revokeLostAt: -Infinity,
+  unmodifiable: new Set()
 }
 const NONE: ReadonlySet<SecurityGroupId> = new Set()
 
@@ -123,6 +129,11 @@ export function createGroupBook(lag: number): GroupBook {
     },
     doubt: (groupId) => put(groupId, { doubtful: true }),
     loseRevoke: (groupId, at) => put(groupId, { revokeLostAt: at }),
+    refuseModify: (groupId, ruleIds) =>
+      put(groupId, { unmodifiable: new Set([...record(groupId).unmodifiable, ...ruleIds]) }),
+    forgetRefusals(groupId) {
+      if (record(groupId).unmodifiable.size > 0) put(groupId, { unmodifiable: new Set() })
+    },
     learnQuota: (groupId, quota) => put(groupId, { quota }),
     groupsWithSource: (cidr) => bySource.get(cidr) ?? NONE,
     groupsDescribing: (description) => byDescription.get(description) ?? NONE,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ruleKey } from '../shared/rules.ts'
 import type { Protocol } from '../shared/rules.ts'
-import { isRecent, UNREAD, viewOf, withRead, withWrites } from './observation.ts'
+import { fillOf, isRecent, UNREAD, viewOf, withRead, withWrites } from './observation.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
 const LAG = 10
@@ -75,4 +75,40 @@ t.test('a foreign rule in a lagging read does not hide that ours may be there', 
   t.equal(viewOf(lost).unseen.get(key), 'possible')
   t.equal(viewOf(withRead(lost, [rule('f', false)], 105, true, LAG)).unseen.get(key), 'possible')
   t.equal(viewOf(withRead(lost, [rule('f', false)], 110, true, LAG)).unseen.size, 0)
+})
+
+const became = { ...rule('a'), fromPort: 2, toPort: 2 }
+
+t.test('a lagging read does not bring back what we modified', async (t) => {
+  const known = withWrites(withRead(UNREAD, [rule('a')], 50, true, LAG), [{ kind: 'modified', at: 100, rule: became }])
+  t.same(viewOf(withRead(known, [rule('a')], 109, true, LAG)).owned, [became])
+  t.same(viewOf(withRead(known, [rule('a')], 110, true, LAG)).owned, [rule('a')], 'late enough to be believed')
+})
+
+t.test('a lost modification leaves both possible until it is said again, revoked, or read late enough', async (t) => {
+  const base = withRead(UNREAD, [rule('a'), rule('z', false)], 50, true, LAG)
+  const lost = withWrites(base, [{ kind: 'maybeModified', at: 100, before: [rule('a')], rule: became }])
+  for (const shown of [rule('a'), became]) {
+    const view = viewOf(withRead(lost, [shown], 109, true, LAG))
+    t.same([view.owned, view.uncertain], [[], [{ id: 'a', candidates: [rule('a'), became] }]])
+    t.same(
+      [...view.unseen],
+      [rule('a'), became].map((of) => [ruleKey(of), 'possible'])
+    )
+    t.equal(fillOf(view, 'ipv4'), 1, 'it takes one place')
+    const late = viewOf(withRead(lost, [shown], 110, true, LAG))
+    t.same([late.owned, late.uncertain, late.unseen.size], [[shown], [], 0])
+  }
+  const again = viewOf(withWrites(lost, [{ kind: 'modified', at: 101, rule: became }]))
+  t.same([again.owned, again.uncertain, again.unseen.size], [[became], [], 0])
+  const gone = viewOf(withWrites(lost, [{ kind: 'revoked', at: 101, ruleId: 'a' }]))
+  t.same([gone.owned, gone.uncertain, gone.unseen.size], [[], [], 0])
+})
+
+t.test('a lost change of the description alone leaves the rule certain', async (t) => {
+  const renamed = { ...rule('a'), description: 'new' }
+  const lost = withWrites(withRead(UNREAD, [rule('a')], 50, true, LAG), [
+    { kind: 'maybeModified', at: 100, before: [rule('a')], rule: renamed }
+  ])
+  t.same([viewOf(lost).owned, viewOf(lost).uncertain], [[rule('a')], []])
 })

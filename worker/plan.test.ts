@@ -4,6 +4,7 @@ import { ruleKey } from '../shared/rules.ts'
 import type { Protocol, Rule } from '../shared/rules.ts'
 import type { Claim } from './desired.ts'
 import { planChanges } from './plan.ts'
+import type { Background } from './plan.ts'
 import { podOf } from './podFixture.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
@@ -27,8 +28,15 @@ const viewOf = (
 ) => ({
   owned: rules.filter(({ owned }) => owned),
   foreign: rules.filter(({ owned }) => !owned),
+  uncertain: [],
   unseen
 })
+const knowing = (
+  explained: (rule: ObservedRule) => boolean,
+  keptFor: (rule: ObservedRule) => string | undefined = () => undefined,
+  inherited = false
+): Background => ({ explained, keptFor, inherited, describes: ({ description }, { uid }) => description === uid })
+const EXPLAINED = knowing(() => true)
 const ROOM = { ipv4: 60, ipv6: 60 }
 const [a, b, c] = [rule(1), rule(2), rule(3)]
 
@@ -54,7 +62,7 @@ const cases = [
 ]
 for (const { name, claims, there, authorize, revoke } of cases) {
   t.test(name, async (t) => {
-    const plan = planChanges(claimsOf(...claims), viewOf(there), () => true, ROOM)
+    const plan = planChanges(claimsOf(...claims), viewOf(there), EXPLAINED, ROOM)
     t.same(
       plan.authorize.map((claim) => claim.rule),
       authorize
@@ -65,7 +73,12 @@ for (const { name, claims, there, authorize, revoke } of cases) {
 }
 
 t.test('a rule that nobody can explain is an orphan, not revoked', async (t) => {
-  const plan = planChanges(new Map(), viewOf([ours(a), ours(b)]), ({ fromPort }) => fromPort === 1, ROOM)
+  const plan = planChanges(
+    new Map(),
+    viewOf([ours(a), ours(b)]),
+    knowing(({ fromPort }) => fromPort === 1),
+    ROOM
+  )
   t.same([plan.revoke.map(ruleKey), plan.orphans.map(ruleKey)], [[ruleKey(a)], [ruleKey(b)]])
 })
 
@@ -75,7 +88,7 @@ t.test('a proven rule is there, a possible one is made again', async (t) => {
     [ruleKey(b), 'possible' as const]
   ])
   t.same(
-    planChanges(claimsOf(claimOf(a), claimOf(b)), viewOf([], unseen), () => true, ROOM).authorize.map(
+    planChanges(claimsOf(claimOf(a), claimOf(b)), viewOf([], unseen), EXPLAINED, ROOM).authorize.map(
       (claim) => claim.rule
     ),
     [b]
@@ -83,7 +96,7 @@ t.test('a proven rule is there, a possible one is made again', async (t) => {
 })
 
 t.test('a full group revokes first, and serves older pods before younger', async (t) => {
-  const plan = planChanges(claimsOf(claimOf(b, 30), claimOf(c, 20)), viewOf([ours(a)]), () => true, {
+  const plan = planChanges(claimsOf(claimOf(b, 30), claimOf(c, 20)), viewOf([ours(a)]), EXPLAINED, {
     ipv4: 1,
     ipv6: 60
   })
@@ -93,11 +106,101 @@ t.test('a full group revokes first, and serves older pods before younger', async
 
 t.test('foreign rules fill a group too, and each family has its own room', async (t) => {
   const six = rule(1, 'fd00::1/128')
-  const plan = planChanges(claimsOf(claimOf(b), claimOf(six)), viewOf([theirs(a)]), () => true, { ipv4: 1, ipv6: 1 })
+  const plan = planChanges(claimsOf(claimOf(b), claimOf(six)), viewOf([theirs(a)]), EXPLAINED, { ipv4: 1, ipv6: 1 })
   t.same(
     [plan.authorize.map((claim) => claim.rule), plan.waiting.map((claim) => claim.rule), plan.revokeFirst],
     [[six], [b], false]
   )
+})
+
+const FULL = { ipv4: 1, ipv6: 60 }
+const keptForEditor = knowing(
+  () => true,
+  () => '20'
+)
+const changesOf = (plan: ReturnType<typeof planChanges>) =>
+  plan.modify.map(({ claim, ruleId }) => [ruleId, ruleKey(claim.rule)])
+
+t.test('in a full group the rule of a pod that asks for another becomes it, though an older pod waits', async (t) => {
+  const plan = planChanges(claimsOf(claimOf(b, 10), claimOf(c, 20)), viewOf([ours(a)]), keptForEditor, FULL)
+  t.same(changesOf(plan), [[`sgr-${ruleKey(a)}`, ruleKey(c)]])
+  t.same([plan.revoke, plan.authorize, plan.orphans, plan.revokeFirst], [[], [], [], false])
+  t.same(
+    plan.waiting.map((claim) => claim.rule),
+    [b]
+  )
+})
+
+t.test('where there is room nothing is modified: both rules are there for a moment', async (t) => {
+  const plan = planChanges(claimsOf(claimOf(c, 20)), viewOf([ours(a)]), keptForEditor, { ipv4: 2, ipv6: 0 })
+  t.same([plan.modify, plan.authorize.length, plan.revoke.length], [[], 1, 1])
+})
+
+t.test('a rule of the other family is no place', async (t) => {
+  const six = rule(1, 'fd00::1/128')
+  const plan = planChanges(claimsOf(claimOf(six, 20)), viewOf([ours(a)]), keptForEditor, { ipv4: 1, ipv6: 0 })
+  t.same([plan.modify, plan.revoke.map(ruleKey), plan.waiting.length], [[], [ruleKey(a)], 1])
+})
+
+t.test('more ranges than before wait, fewer are revoked', async (t) => {
+  const more = planChanges(claimsOf(claimOf(b, 20), claimOf(c, 20)), viewOf([ours(a)]), keptForEditor, FULL)
+  t.same([more.modify.length, more.waiting.length, more.revoke.length], [1, 1, 0])
+  const two = { ipv4: 2, ipv6: 60 }
+  const fewer = planChanges(claimsOf(claimOf(c, 20)), viewOf([ours(a), ours(b)]), keptForEditor, two)
+  t.same([fewer.modify.length, fewer.waiting.length, fewer.revoke.length], [1, 0, 1])
+})
+
+t.test('what a lost reply left open', async (t) => {
+  const candidates = [ours(a), { ...ours(b), id: ours(a).id }]
+  const view = {
+    ...viewOf([]),
+    uncertain: [{ id: ours(a).id, candidates }],
+    unseen: new Map(candidates.map((of) => [ruleKey(of), 'possible' as const]))
+  }
+  const wanted = planChanges(claimsOf(claimOf(b, 20)), view, EXPLAINED, ROOM)
+  t.same([changesOf(wanted), wanted.authorize, wanted.revoke], [[[ours(a).id, ruleKey(b)]], [], []], 'is said again')
+  const back = planChanges(claimsOf(claimOf(a, 20)), view, EXPLAINED, ROOM)
+  t.same(
+    [changesOf(back), back.authorize],
+    [[[ours(a).id, ruleKey(a)]], []],
+    'or the other thing, if that is asked for'
+  )
+  const kept = planChanges(claimsOf(claimOf(b, 20, false)), view, EXPLAINED, ROOM)
+  t.same([kept.modify, kept.revoke, kept.orphans], [[], [], []], 'stays where nothing may be made')
+  const gone = planChanges(new Map(), view, EXPLAINED, ROOM)
+  t.same(
+    gone.revoke.map(({ id }) => id),
+    [ours(a).id],
+    'is revoked by its id when nobody asks for either'
+  )
+  const half = planChanges(
+    new Map(),
+    view,
+    knowing((of) => of.fromPort === 1),
+    ROOM
+  )
+  t.same([half.revoke, half.orphans], [[], []], 'waits for a read when not all that it may be is explained')
+  const full = planChanges(claimsOf(claimOf(c, 10)), view, EXPLAINED, FULL)
+  t.same([full.revokeFirst, full.authorize.length], [true, 1], 'and takes its room')
+})
+
+t.test('what was read before our time is not revoked where a claim is missing that it may have become', async (t) => {
+  const before = knowing(
+    () => true,
+    () => '20',
+    true
+  )
+  const missing = claimsOf(claimOf(c, 20))
+  for (const quota of [ROOM, FULL]) {
+    const plan = planChanges(missing, viewOf([ours(a)]), before, quota)
+    t.same([plan.modify, plan.revoke, plan.orphans], [[], [], []], JSON.stringify(quota))
+  }
+  const proven = new Map([[ruleKey(c), 'proven' as const]])
+  t.same(planChanges(missing, viewOf([ours(a)], proven), before, ROOM).revoke, [])
+  const elsewhere = { ...ours(rule(1, '10.64.0.9/32')), description: '20' }
+  t.same(planChanges(missing, viewOf([elsewhere]), before, ROOM).revoke, [], 'at another address of the pod')
+  t.equal(planChanges(missing, viewOf([{ ...elsewhere, description: '' }]), before, ROOM).revoke.length, 1)
+  t.equal(planChanges(new Map(), viewOf([ours(a)]), before, ROOM).revoke.length, 1)
 })
 
 const anyRule = fc
@@ -115,16 +218,31 @@ t.test(
         { selector: ruleKey }
       ),
       quota: fc.record({ ipv4: fc.integer({ min: 0, max: 9 }), ipv6: fc.integer({ min: 0, max: 9 }) }),
-      explained: fc.func(fc.boolean())
+      explained: fc.func(fc.boolean()),
+      kept: fc.func(fc.option(fc.integer({ min: 1, max: 9 }).map(String), { nil: undefined }))
     })
     fc.assert(
-      fc.property(arbitrary, ({ claims, there, quota, explained }) => {
+      fc.property(arbitrary, ({ claims, there, quota, explained, kept }) => {
         const claimed = claimsOf(...claims)
-        const explain = (of: ObservedRule) => explained(ruleKey(of))
-        const plan = planChanges(claimed, viewOf(there), explain, quota)
+        const background = knowing(
+          (of) => explained(ruleKey(of)),
+          (of) => kept(ruleKey(of))
+        )
+        const plan = planChanges(claimed, viewOf(there), background, quota)
         if (plan.revoke.some((of) => !of.owned || claimed.has(ruleKey(of)))) return false
+        const changed = new Set(plan.modify.map(({ ruleId }) => ruleId))
+        for (const { before, claim, ruleId } of plan.modify) {
+          const [old] = before
+          if (old?.owned !== true || old.id !== ruleId || claimed.has(ruleKey(old))) return false
+          if (old.cidr.includes(':') !== claim.rule.cidr.includes(':') || kept(ruleKey(old)) !== claim.pod.uid)
+            return false
+        }
+        // Each claim is served once, and each rule has one fate.
+        const served = [...plan.modify.map(({ claim }) => claim), ...plan.authorize, ...plan.waiting]
+        if (new Set(served).size < served.length || plan.revoke.some(({ id }) => changed.has(id))) return false
         const after = [
-          ...there.filter((of) => !plan.revoke.includes(of)),
+          ...there.filter((of) => !plan.revoke.includes(of) && !changed.has(of.id)),
+          ...plan.modify.map(({ claim, ruleId }) => ({ ...ours(claim.rule), id: ruleId })),
           ...plan.authorize.map((claim) => ours(claim.rule))
         ]
         for (const family of ['ipv4', 'ipv6'] as const) {
@@ -132,8 +250,8 @@ t.test(
           const made = plan.authorize.some((claim) => inFamily(claim.rule))
           if (made && after.filter(inFamily).length > quota[family]) return false
         }
-        const again = planChanges(claimed, viewOf(after), explain, quota)
-        return again.authorize.length === 0 && again.revoke.length === 0
+        const again = planChanges(claimed, viewOf(after), background, quota)
+        return again.authorize.length === 0 && again.revoke.length === 0 && again.modify.length === 0
       }),
       { numRuns: 2000 }
     )

@@ -3,10 +3,22 @@ import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey } from '../shared/rules.ts'
 import { inOrderOfAge } from './desired.ts'
 import type { Claim } from './desired.ts'
+import { fillOf } from './observation.ts'
 import type { GroupView } from './observation.ts'
+import type { ObservedPod } from './pods.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
+/** A rule of ours that becomes what the claim asks for, in the place that it has. */
+export interface Change {
+  readonly ruleId: string
+  /** What it may be now: one rule, or several when an earlier reply was lost. */
+  readonly before: readonly ObservedRule[]
+  readonly claim: Claim
+}
+
 export interface Plan {
+  /** Rules that change in place: the group is full, and they belong to living pods that now ask for something else. */
+  readonly modify: readonly Change[]
   /** The group has no room for what is wanted until something is revoked. Otherwise authorize first: nobody waits. */
   readonly revokeFirst: boolean
   readonly authorize: readonly Claim[]
@@ -17,51 +29,131 @@ export interface Plan {
   readonly orphans: readonly ObservedRule[]
 }
 
+/** What is known of our own rules beside what EC2 tells. */
+export interface Background {
+  /** Whether it is known why nobody claims the rule any more. */
+  readonly explained: (rule: ObservedRule) => boolean
+  /** uid of the living pod for which the rule keeps a place though it asks for it no more; undefined: nobody, or EC2 lets the rule not be changed. */
+  readonly keptFor: (rule: ObservedRule) => string | undefined
+  /** Whether the rule's description names this pod. */
+  readonly describes: (rule: ObservedRule, pod: ObservedPod) => boolean
+  /** The view is from before our own time: a rule may have been changed in place by the worker before us, and the read not show it. */
+  readonly inherited: boolean
+}
+
+/** An unclaimed rule of ours, by its id: what it is, or may be. */
+interface Spare {
+  readonly id: string
+  readonly candidates: readonly ObservedRule[]
+  readonly rule: ObservedRule
+}
+
 /**
  * | claimed | there            | then                                                                    |
  * |---------|------------------|-------------------------------------------------------------------------|
  * | yes     | ours or foreign  | nothing: EC2 keeps one rule, whoever made it                            |
  * | yes     | proven, not seen | nothing: a duplicate is stronger evidence than a lagging read           |
- * | yes     | no, or possible  | authorize, if it may and the quota leaves room, else wait               |
+ * | yes     | uncertain        | modify once more: then it is certain                                    |
+ * | yes     | no, or possible  | authorize, if it may and the quota leaves room, else wait; in a full    |
+ * |         |                  | family the pod's own spare rule becomes it, and nobody else gets a place|
  * | no      | ours, explained  | revoke: the pod that held the address ended, or wants it no longer      |
  * | no      | ours, otherwise  | an orphan: prove it first                                               |
+ * | no      | uncertain        | revoke if each of what it may be is explained, else wait for a read     |
  * | no      | foreign          | nothing, ever                                                           |
  *
- * @param explained whether it is known why the rule is no longer claimed
  * @param quota rules that the group may hold in each family, foreign ones included
  */
 export function planChanges(
   claims: ReadonlyMap<RuleKey, Claim>,
   view: GroupView,
-  explained: (rule: ObservedRule) => boolean,
+  background: Background,
   quota: Readonly<Record<Family, number>>
 ): Plan {
-  const there = [...view.owned, ...view.foreign]
-  const present = new Set(there.map(ruleKey))
+  const present = new Set([...view.owned, ...view.foreign].map(ruleKey))
+  const unseenClaims = [...claims].filter(([key, { authorizable }]) => authorizable && !present.has(key))
   const missing = inOrderOfAge(
-    [...claims]
-      .filter(([key, { authorizable }]) => authorizable && !present.has(key) && view.unseen.get(key) !== 'proven')
-      .map(([, claim]) => claim)
+    unseenClaims.filter(([key]) => view.unseen.get(key) !== 'proven').map(([, claim]) => claim)
   )
+  const settling = resolveUncertain(claims, view, missing)
   const unclaimed = view.owned.filter((rule) => !claims.has(ruleKey(rule)))
-  const revoke = unclaimed.filter(explained)
-  const orphans = unclaimed.filter((rule) => !explained(rule))
+  const mayHoldClaim = (rule: ObservedRule): boolean =>
+    background.inherited &&
+    unseenClaims.some(([, { rule: wanted, pod }]) => wanted.cidr === rule.cidr || background.describes(rule, pod))
+  const spares = [
+    ...unclaimed.filter((rule) => !mayHoldClaim(rule)).map((rule) => ({ id: rule.id, candidates: [rule], rule })),
+    ...settling.spares
+  ]
+  const open = missing.filter((claim) => !settling.modify.some((change) => change.claim === claim))
+  const reused = reuse(spares, open, background, (family) => quota[family] - fillOf(view, family))
+  const modify = [...settling.modify, ...reused]
+  const left = spares.filter(({ id }) => !reused.some(({ ruleId }) => ruleId === id))
+  const revoke = left.filter(({ candidates }) => candidates.every(background.explained)).map(({ rule }) => rule)
+  const orphans = left.filter((spare) => spare.candidates.length === 1 && !background.explained(spare.rule))
+  const unserved = open.filter((claim) => !reused.some((change) => change.claim === claim))
 
   const room = (family: Family, without: readonly ObservedRule[]): number =>
-    quota[family] - there.filter((rule) => familyOf(rule.cidr) === family && !without.includes(rule)).length
+    Math.max(0, quota[family] - fillOf(view, family) + without.filter(({ cidr }) => familyOf(cidr) === family).length)
   const fits = (family: Family): boolean =>
-    missing.filter(({ rule }) => familyOf(rule.cidr) === family).length <= Math.max(0, room(family, []))
-  const revokeFirst = revoke.length > 0 && !(fits('ipv4') && fits('ipv6'))
-
-  const left = { ipv4: Math.max(0, room('ipv4', revoke)), ipv6: Math.max(0, room('ipv6', revoke)) }
+    unserved.filter(({ rule }) => familyOf(rule.cidr) === family).length <= room(family, [])
+  const places = { ipv4: room('ipv4', revoke), ipv6: room('ipv6', revoke) }
   const authorize: Claim[] = []
   const waiting: Claim[] = []
-  for (const claim of missing) {
+  for (const claim of unserved) {
     const family = familyOf(claim.rule.cidr)
-    if (left[family] > 0) {
-      left[family] -= 1
+    if (places[family] > 0) {
+      places[family] -= 1
       authorize.push(claim)
     } else waiting.push(claim)
   }
-  return { revokeFirst, authorize, revoke, waiting, orphans }
+  return {
+    modify,
+    revokeFirst: revoke.length > 0 && !(fits('ipv4') && fits('ipv6')),
+    authorize,
+    revoke,
+    waiting,
+    orphans: orphans.map(({ rule }) => rule)
+  }
+}
+
+/** What a lost reply left open is settled by saying again what it is to be: a claim decides, and without one it is spare. */
+function resolveUncertain(
+  claims: ReadonlyMap<RuleKey, Claim>,
+  { uncertain }: GroupView,
+  missing: readonly Claim[]
+): { modify: Change[]; spares: Spare[] } {
+  const modify: Change[] = []
+  const spares: Spare[] = []
+  for (const { candidates, id } of uncertain) {
+    const last = candidates.at(-1)
+    const keys = new Set(candidates.map(ruleKey))
+    const claim = missing.find(
+      (wanted) => keys.has(ruleKey(wanted.rule)) && !modify.some((change) => change.claim === wanted)
+    )
+    if (claim !== undefined) modify.push({ ruleId: id, before: candidates, claim })
+    else if (last !== undefined && ![...keys].some((key) => claims.has(key)))
+      spares.push({ id, candidates, rule: last })
+  }
+  return { modify, spares }
+}
+
+/** In a family that has no room for all, a pod's spare rules become what it asks for now, so that nobody else gets their places. */
+function reuse(
+  spares: readonly Spare[],
+  missing: readonly Claim[],
+  { keptFor }: Background,
+  room: (family: Family) => number
+): Change[] {
+  const changes: Change[] = []
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    const wanted = missing.filter(({ rule }) => familyOf(rule.cidr) === family)
+    if (wanted.length <= Math.max(0, room(family))) continue
+    for (const { candidates, id, rule } of spares) {
+      const uid = familyOf(rule.cidr) === family ? keptFor(rule) : undefined
+      const claim = wanted.find(({ pod }) => pod.uid === uid)
+      if (claim === undefined) continue
+      wanted.splice(wanted.indexOf(claim), 1)
+      changes.push({ ruleId: id, before: candidates, claim })
+    }
+  }
+  return changes
 }

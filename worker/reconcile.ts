@@ -6,19 +6,21 @@
  */
 import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
-import { authorizeClaims, revokeRules } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
+import { authorizeClaims } from './authorizeClaims.ts'
 import type { Brake } from './brake.ts'
-import { decide, isStillAskedFor, quotaOf } from './decision.ts'
+import { decide, isStillAskedFor, misdescribed, quotaOf } from './decision.ts'
 import type { DecisionDeps } from './decision.ts'
 import type { Claim, Desired } from './desired.ts'
 import { podDescribed } from './description.ts'
 import { HANDLING } from './failures.ts'
 import { summarize } from './groupSummary.ts'
 import type { GroupSummary } from './groupSummary.ts'
+import { modifyRules } from './modifyRules.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Prover } from './prover.ts'
+import { revokeRules } from './revokeRules.ts'
 import { Ec2Failure } from './securityGroups.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
@@ -57,6 +59,7 @@ export function createReconciler(deps: ReconcileDeps): (groupId: SecurityGroupId
     await attempt(async () => {
       orphansAgain = await revokeOrphans(deps, groupId)
     })
+    if (unread === undefined) await correctDescriptions(deps, groupId)
     const refusals = failures.filter((failure) => failure instanceof Ec2Failure)
     if (refusals.some(({ kind }) => HANDLING[kind].observeAgain)) deps.book.doubt(groupId)
     // Whatever happened, the pods are told what is so now. Of a full group those that wait tell by themselves.
@@ -130,7 +133,8 @@ async function readWhatIsMissing(
   const exists = book.record(groupId).facts?.exists !== false
   const unread = claimed && exists && observation.foreignAt + trustFor <= now()
   const settled = observation.writes.some(
-    ({ kind, at }) => (kind === 'maybeAuthorized' || kind === 'provenPresent') && at + readLag <= now()
+    ({ kind, at }) =>
+      (kind === 'maybeAuthorized' || kind === 'maybeModified' || kind === 'provenPresent') && at + readLag <= now()
   )
   if (unread || settled || doubtful) book.takeRules(await ec2.readRules([groupId]))
 }
@@ -157,6 +161,7 @@ async function authorizeMissing(
   for (let round = 1; round <= 2; round++) {
     failures = []
     const attempt = attemptInto(failures)
+    await attempt(() => modifyRules(deps, groupId, decide(deps, groupId).plan.modify))
     const { revokeFirst } = decide(deps, groupId).plan
     if (revokeFirst) await attempt(() => revokeExplained(deps, groupId))
     // What could not be revoked takes its room; only what fits without it is tried.
@@ -208,6 +213,21 @@ async function learnQuota(
   }
   book.learnQuota(groupId, quota)
   logger.warn({ securityGroupID: groupId, ...quota }, 'security group is full, below RULES_PER_GROUP')
+}
+
+/** Nobody waits for it, and nobody is told when it fails: the next sweep tries again. */
+async function correctDescriptions(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
+  const changes = misdescribed(deps, groupId)
+  try {
+    await modifyRules(deps, groupId, changes)
+  } catch (err) {
+    if (!(err instanceof Ec2Failure)) throw err
+    deps.logger.warn({ err, securityGroupID: groupId }, 'descriptions of rules could not be corrected')
+    deps.book.refuseModify(
+      groupId,
+      changes.map(({ ruleId }) => ruleId)
+    )
+  }
 }
 
 /** @returns when to look again, in milliseconds */

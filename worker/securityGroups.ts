@@ -7,12 +7,21 @@ export interface ObservedRule extends Rule {
   readonly id: string
   /** Its owner tag is ours. */
   readonly owned: boolean
+  /** The owner tag's value where it is not ours: another cluster's rule. */
+  readonly owner?: string
   readonly description: string
 }
 
 /** A rule to be made, with the description that names its pod. */
 export interface NewRule extends Rule {
   readonly description: string
+}
+
+/** A rule of ours that is to become another one, under the id that it has. */
+export interface Modification {
+  readonly ruleId: string
+  /** Of the same family: EC2 lets no rule change it. */
+  readonly rule: NewRule
 }
 
 /** What was read, and from when on it can be true: EC2 may show the past by some seconds, never the future. */
@@ -39,6 +48,8 @@ export interface SecurityGroups {
   readGroups(groupIds: readonly SecurityGroupId[]): Promise<readonly ObservedGroup[]>
   /** All or nothing. At most {@link MAX_RULES_PER_CALL} rules, each but once. */
   authorize(groupId: SecurityGroupId, rules: readonly NewRule[]): Promise<readonly ObservedRule[]>
+  /** All or nothing. The rules keep ids, tags and their places in the quota; a description that is left out is gone. */
+  modify(groupId: SecurityGroupId, modifications: readonly Modification[]): Promise<readonly ObservedRule[]>
   /** All or nothing, by rule id. */
   revoke(groupId: SecurityGroupId, ruleIds: readonly string[]): Promise<void>
 }

@@ -42,7 +42,10 @@ export async function sweepClaimed({ book, cache, ec2, now }: SweepDeps): Promis
   const readAt = now()
   const groups = await ec2.readGroups(claimed)
   book.takeGroups(claimed, groups, readAt)
-  for (const { groupId } of groups) book.learnQuota(groupId, {})
+  for (const { groupId } of groups) {
+    book.learnQuota(groupId, {})
+    book.forgetRefusals(groupId)
+  }
   book.takeRules(await ec2.readRules(groups.map(({ groupId }) => groupId)))
   book.prune(new Set([...cache.groups(), ...book.groupsWithOwned()]))
 }

@@ -23,12 +23,13 @@ import { createQueue } from './queue.ts'
 import type { Queue, Timers } from './queue.ts'
 import { createReconciler } from './reconcile.ts'
 import { Ec2Failure } from './securityGroups.ts'
-import type { SecurityGroups } from './securityGroups.ts'
+import type { ObservedRule, SecurityGroups } from './securityGroups.ts'
 import { createSettler } from './settle.ts'
 import type { PodEvent } from './settle.ts'
 import type { WorkerSettings } from './settings.ts'
 import { createSweeper } from './sweeper.ts'
 import { optInTag } from '../shared/names.ts'
+import { ruleKey } from '../shared/rules.ts'
 
 export interface WorkerDeps {
   readonly settings: WorkerSettings
@@ -66,6 +67,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   const { cluster, ec2, logger, metrics, settings, timers, wallClock } = deps
   const now = (): number => timers.now()
   let unreadable: Outcome | undefined
+  let leadsFrom = Infinity
   let state: 'standby' | 'leading' | 'trusted' | 'stopped' = 'standby'
 
   const enqueueGroup = (groupId: SecurityGroupId): void => {
@@ -93,6 +95,14 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   const brake = createBrake()
   const measure = createMeasure({ metrics, cache, findings, book, brake, logger, wallClock })
+  const noteRevoked = (groupId: SecurityGroupId, rules: readonly ObservedRule[]): void => {
+    measure.revoked(groupId, rules)
+    for (const rule of rules) {
+      const named = podDescribed(settings.CLUSTER_ID, rule.description)
+      const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
+      if (view !== undefined) enqueuePod(view.pod.uid)
+    }
+  }
   const reconcile = createReconciler({
     book,
     brake,
@@ -105,18 +115,24 @@ export function createWorker(deps: WorkerDeps): Worker {
     now,
     onAuthorized: (groupId, claims) => measure.granted(groupId, claims),
     onOrphansRevoked: (count) => metrics.orphansRevoked(count),
-    onRevoked(groupId, rules) {
-      measure.revoked(groupId, rules)
-      for (const rule of rules) {
-        const named = podDescribed(settings.CLUSTER_ID, rule.description)
-        const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
-        if (view !== undefined) enqueuePod(view.pod.uid)
-      }
+    onModified(groupId, changes) {
+      // A change of the description alone serves the same pod as before.
+      const moved = changes.filter(({ before, claim }) => before.every((rule) => ruleKey(rule) !== ruleKey(claim.rule)))
+      measure.granted(
+        groupId,
+        moved.map(({ claim }) => claim)
+      )
+      noteRevoked(
+        groupId,
+        moved.flatMap(({ before }) => before.slice(-1))
+      )
     },
+    onRevoked: noteRevoked,
     optInTag: optInTag(settings.CLUSTER_ID),
     permissions,
     podCidrs: settings.POD_CIDRS,
     readLag: settings.EC2_READ_LAG,
+    readsCompleteFrom: () => leadsFrom + settings.EC2_READ_LAG,
     rulesPerGroup: settings.RULES_PER_GROUP,
     trustFor: 1.5 * settings.SWEEP_INTERVAL,
     tell(groupId, outcomes, former, summary) {
@@ -214,6 +230,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     lead() {
       if (state !== 'standby') return
       state = 'leading'
+      leadsFrom = now()
       cache.beginRemembering(wallClock())
       for (const { pod } of cache.views()) enqueuePod(pod.uid)
       sweeper.start()

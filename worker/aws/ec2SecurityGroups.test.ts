@@ -114,6 +114,11 @@ t.test('rules of others, and of a cluster that merely has our id, are foreign', 
   })
   await groups.authorize(group, [rule('10.64.0.7/32', 3)])
   const rules = (await groups.readRules([group])).rules.get(group) ?? []
+  t.same(rules.map(({ fromPort, owner }) => [fromPort, owner]).sort(), [
+    [1, undefined],
+    [2, 'demo/another-uid'],
+    [3, undefined]
+  ])
   t.same(rules.map(({ fromPort, owned }) => [fromPort, owned]).sort(), [
     [1, false],
     [2, false],
@@ -186,6 +191,43 @@ for (const { name, kind, make } of refusals) {
   })
 }
 
+t.test('a modification keeps id, tags and place, and changes all else', async (t) => {
+  const { group, groups, trial } = await adapter(t)
+  const quota = { rulesPerGroup: 2 }
+  await trial.control('POST', 'settings', quota)
+  const asked = [rule('10.64.0.7/32'), rule('10.64.0.8/32', 0, 'all'), rule('fd00:64::7/128')]
+  const made = await groups.authorize(group, asked)
+  const wanted = [rule('10.64.0.9/32', 0, '50'), rule('10.64.0.7/32', 53, 'udp'), rule('fd00:64::9/128', 0, 'icmpv6')]
+  const changed = await groups.modify(
+    group,
+    wanted.map((to, index) => ({ ruleId: made[index]?.id ?? '', rule: { ...to, description: 'demo/web/other' } }))
+  )
+  t.same(
+    changed.map(({ id }) => id),
+    made.map(({ id }) => id)
+  )
+  t.same(changed.map(ruleKey), wanted.map(ruleKey))
+  const byId = (one: { id: string }, other: { id: string }) => (one.id < other.id ? -1 : 1)
+  const there = (await groups.readOwnedRules()).rules.get(group) ?? []
+  t.same(there.toSorted(byId), changed.toSorted(byId), 'what is read is what was answered')
+  const [first] = made
+  const call = groups.modify(group, [{ ruleId: first?.id ?? '', rule: rule('fd00:64::9/128') }])
+  t.equal((await failureOf(call)).kind, 'rejected', 'the family cannot change')
+})
+
+t.test('a modification is refused whole', async (t) => {
+  const { group, groups, trial } = await adapter(t)
+  const [one, other] = await groups.authorize(group, [rule('10.64.0.7/32'), rule('10.64.0.8/32')])
+  const good = { ruleId: one?.id ?? '', rule: rule('10.64.0.9/32') }
+  const before = await trial.rulesOf(group)
+  const bad = [
+    ['duplicate', { ruleId: other?.id ?? '', rule: rule('10.64.0.7/32') }],
+    ['ruleNotFound', { ruleId: 'sgr-0123456789abcdef0', rule: rule('10.64.0.6/32') }]
+  ] as const
+  for (const [kind, each] of bad) t.equal((await failureOf(groups.modify(group, [good, each]))).kind, kind)
+  t.same(await trial.rulesOf(group), before)
+})
+
 t.test('one unknown id keeps the others from being revoked', async (t) => {
   const { group, groups, trial } = await adapter(t)
   const [made] = await groups.authorize(group, [rule('10.64.0.7/32')])
@@ -220,6 +262,8 @@ t.test('who does not lead writes nothing, and may read', async (t) => {
   const { group, groups, trial } = await adapter(t, { mayWrite: false })
   t.equal((await failureOf(groups.authorize(group, [rule('10.64.0.7/32')]))).kind, 'notLeading')
   t.equal((await failureOf(groups.revoke(group, ['sgr-0123456789abcdef0']))).kind, 'notLeading')
+  const modification = { ruleId: 'sgr-0123456789abcdef0', rule: rule('10.64.0.7/32') }
+  t.equal((await failureOf(groups.modify(group, [modification]))).kind, 'notLeading')
   t.same((await groups.readRules([group])).rules.get(group), [])
-  t.notOk((await trial.calls()).some(({ action }) => action.includes('Ingress')))
+  t.notOk((await trial.calls()).some(({ action }) => action.includes('Ingress') || action.startsWith('Modify')))
 })

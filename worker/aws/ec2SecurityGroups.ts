@@ -3,9 +3,10 @@ import {
   AuthorizeSecurityGroupIngressCommand,
   DescribeSecurityGroupRulesCommand,
   DescribeSecurityGroupsCommand,
+  ModifySecurityGroupRulesCommand,
   RevokeSecurityGroupIngressCommand
 } from '@aws-sdk/client-ec2'
-import type { Filter, IpPermission, SecurityGroupRule } from '@aws-sdk/client-ec2'
+import type { Filter, IpPermission, SecurityGroupRule, SecurityGroupRuleRequest } from '@aws-sdk/client-ec2'
 import { canonicalCidr } from '../../shared/address.ts'
 import { OPT_IN_VALUE, OWNER_TAG, optInTag } from '../../shared/names.ts'
 import { canonicalRule, familyOf, ruleKey } from '../../shared/rules.ts'
@@ -101,6 +102,20 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
       return matchAnswer(rules, made)
     },
 
+    async modify(groupId, modifications) {
+      const input = {
+        GroupId: groupId,
+        SecurityGroupRules: modifications.map(({ rule, ruleId }) => ({
+          SecurityGroupRuleId: ruleId,
+          SecurityGroupRule: toRuleRequest(rule)
+        }))
+      }
+      await ec2.call('ModifySecurityGroupRules', (client, abortSignal) =>
+        client.send(new ModifySecurityGroupRulesCommand(input), { abortSignal })
+      )
+      return modifications.map(({ rule, ruleId }) => ({ ...rule, id: ruleId, owned: true }))
+    },
+
     async revoke(groupId, ruleIds) {
       const input = { GroupId: groupId, SecurityGroupRuleIds: [...ruleIds] }
       await ec2.call('RevokeSecurityGroupIngress', (client, abortSignal) =>
@@ -136,8 +151,9 @@ function toObservedRule(row: SecurityGroupRule, owner: string): ObservedRule | u
     toPort: row.ToPort ?? -1,
     cidr
   })
-  const owned = row.Tags?.some(({ Key, Value }) => Key === OWNER_TAG && Value === owner) ?? false
-  return { ...rule, id: row.SecurityGroupRuleId, owned, description: row.Description ?? '' }
+  const tag = row.Tags?.find(({ Key }) => Key === OWNER_TAG)?.Value
+  const another = tag === undefined || tag === owner ? {} : { owner: tag }
+  return { ...rule, ...another, id: row.SecurityGroupRuleId, owned: tag === owner, description: row.Description ?? '' }
 }
 
 /** Ports are always sent: EC2 reads a missing one as an error for some protocols and as 'all' for others. */
@@ -150,6 +166,17 @@ function toIpPermission(rule: NewRule): IpPermission {
     ...(familyOf(rule.cidr) === 'ipv4'
       ? { IpRanges: [{ CidrIp: rule.cidr, ...range }] }
       : { Ipv6Ranges: [{ CidrIpv6: rule.cidr, ...range }] })
+  }
+}
+
+/** What is left out of a modification is taken away, so that everything is said. */
+function toRuleRequest(rule: NewRule): SecurityGroupRuleRequest {
+  return {
+    IpProtocol: rule.protocol === 'all' ? '-1' : rule.protocol,
+    FromPort: rule.fromPort,
+    ToPort: rule.toPort,
+    ...(familyOf(rule.cidr) === 'ipv4' ? { CidrIpv4: rule.cidr } : { CidrIpv6: rule.cidr }),
+    ...(rule.description === '' ? {} : { Description: rule.description })
   }
 }
 

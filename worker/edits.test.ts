@@ -1,0 +1,229 @@
+/** Lives in a full group: an edit of a living pod never costs it its place, whatever EC2 answers. */
+import t from 'tap'
+import { parseAnnotations } from '../shared/annotation.ts'
+import type { ObservedRule } from './securityGroups.ts'
+import { GROUP } from './podFixture.ts'
+import { createWorld, LAG, reasonOf, runPod } from './worldFixture.ts'
+import type { Fault, World } from './worldFixture.ts'
+
+const AUTHORIZE = 'AuthorizeSecurityGroupIngress'
+const MODIFY = 'ModifySecurityGroupRules'
+const REVOKE = 'RevokeSecurityGroupIngress'
+const rulesOf = ({ ec2 }: World): ObservedRule[] => [...(ec2.rules.get(GROUP)?.values() ?? [])]
+const held = (world: World): string[] =>
+  rulesOf(world)
+    .map(({ cidr, fromPort }) => `${cidr.slice(0, -3)}:${String(fromPort)}`)
+    .sort()
+const calls = ({ ec2 }: World): Record<string, number> =>
+  Object.fromEntries([...ec2.calls].filter(([action]) => !action.startsWith('Describe')))
+
+function edit({ cluster }: World, name: string, ports: string): void {
+  cluster.edit(name, { declaration: parseAnnotations({ [`sg.amazonaws.com/${GROUP}`]: ports }) })
+}
+
+/** `a` and `b` fill the group; `late` waits, and is older than `b`. */
+async function fullWorld(): Promise<World> {
+  const world = createWorld([GROUP], { RULES_PER_GROUP: '2' })
+  world.ec2.quota = 2
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  world.cluster.create('late', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443' })
+  await world.clock.advance(1000)
+  await runPod(world, 'b', '10.64.0.2')
+  await world.clock.advance(1000)
+  world.cluster.edit('late', { addresses: ['10.64.0.3'], phase: 'Running', startedAt: world.clock.now() })
+  await world.clock.advance(30_000)
+  t.same([held(world), reasonOf(world, 'late')], [['10.64.0.1:443', '10.64.0.2:443'], 'RuleQuotaExceeded'])
+  world.ec2.calls.clear()
+  return world
+}
+
+t.test('one call, no place lost, and the description names the pod', async (t) => {
+  const world = await fullWorld()
+  const [before] = rulesOf(world).filter(({ cidr }) => cidr === '10.64.0.2/32')
+  edit(world, 'b', 'tcp:80')
+  await world.clock.advance(5000)
+  t.same(held(world), ['10.64.0.1:443', '10.64.0.2:80'])
+  t.same(calls(world), { [MODIFY]: 1 })
+  t.match(rulesOf(world)[1], { id: before?.id, description: 'demo/web/b' })
+  t.same([reasonOf(world, 'b'), reasonOf(world, 'late')], ['RulesInEffect', 'RuleQuotaExceeded'])
+  world.cluster.edit('b', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await world.clock.advance(5000)
+  t.same(held(world), ['10.64.0.1:443', '10.64.0.3:443'], 'whose place is free is next')
+  t.equal(world.cluster.named('b')?.finalized, false)
+})
+
+t.test('more ranges than before wait, and fewer give a place away', async (t) => {
+  const world = await fullWorld()
+  edit(world, 'b', 'tcp:80,tcp:90')
+  await world.clock.advance(5000)
+  t.same([held(world), reasonOf(world, 'b')], [['10.64.0.1:443', '10.64.0.2:80'], 'RuleQuotaExceeded'])
+  t.same(calls(world), { [MODIFY]: 1 })
+  world.cluster.edit('late', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await world.clock.advance(5000)
+  t.same(held(world), ['10.64.0.2:80', '10.64.0.2:90'])
+  await runPod(world, 'next', '10.64.0.4')
+  await world.clock.advance(5000)
+  edit(world, 'b', 'tcp:100')
+  await world.clock.advance(5000)
+  t.same(held(world), ['10.64.0.2:100', '10.64.0.4:443'])
+})
+
+t.test('a pod that gets another address takes its place along', async (t) => {
+  const world = await fullWorld()
+  world.cluster.edit('b', { addresses: ['10.64.0.9'] })
+  await world.clock.advance(5000)
+  t.same([held(world), calls(world)], [['10.64.0.1:443', '10.64.0.9:443'], { [MODIFY]: 1 }])
+})
+
+const faults: { fault: Fault; lag: number }[] = [
+  { fault: 'lostAfter', lag: 0 },
+  { fault: 'lostAfter', lag: LAG - 1000 },
+  { fault: 'lostBefore', lag: LAG - 1000 },
+  { fault: 'throttled', lag: LAG - 1000 }
+]
+for (const { fault, lag } of faults) {
+  t.test(`${fault}, reads behind by ${String(lag)}: said again, and nothing is revoked`, async (t) => {
+    const world = await fullWorld()
+    world.ec2.readBehind = lag
+    world.ec2.faults = [fault]
+    edit(world, 'b', 'tcp:80')
+    await world.clock.advance(5000)
+    t.same([held(world), reasonOf(world, 'b')], [['10.64.0.1:443', '10.64.0.2:80'], 'RulesInEffect'])
+    await world.clock.advance(70_000)
+    t.same([held(world), calls(world)], [['10.64.0.1:443', '10.64.0.2:80'], { [MODIFY]: 2 }])
+    t.same(world.wrongs(), ['cut: sg-0123456789abcdef0 tcp 443-443 10.64.0.3/32'])
+  })
+
+  t.test(`${fault}, and the pod changes its mind or ends before it is settled`, async (t) => {
+    const world = await fullWorld()
+    world.ec2.readBehind = lag
+    world.ec2.faults = [fault, fault]
+    edit(world, 'b', 'tcp:80')
+    await world.clock.advance(100)
+    edit(world, 'b', 'tcp:443')
+    await world.clock.advance(10_000)
+    t.same([held(world), reasonOf(world, 'b')], [['10.64.0.1:443', '10.64.0.2:443'], 'RulesInEffect'])
+    world.ec2.faults = [fault]
+    edit(world, 'b', 'tcp:80')
+    await world.clock.advance(100)
+    world.cluster.edit('b', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+    await world.clock.advance(20_000)
+    t.same(held(world), ['10.64.0.1:443', '10.64.0.3:443'])
+    t.equal(world.cluster.named('b')?.finalized, false)
+    await world.clock.advance(70_000)
+    t.same(world.wrongs(), [])
+  })
+
+  t.test(`${fault}, and a worker that starts right afterwards is shown the past`, async (t) => {
+    const world = await fullWorld()
+    world.ec2.readBehind = lag
+    world.ec2.faults = [fault]
+    edit(world, 'b', 'tcp:80')
+    await world.clock.advance(200)
+    world.restart()
+    const cut = new Set<string>()
+    for (let second = 0; second < 90; second++) {
+      await world.clock.advance(1000)
+      if (!held(world).some((rule) => rule.startsWith('10.64.0.2'))) cut.add(String(second))
+    }
+    t.same([...cut], [], 'it never loses what it has')
+    t.same([held(world), reasonOf(world, 'b')], [['10.64.0.1:443', '10.64.0.2:80'], 'RulesInEffect'])
+    t.same(world.ec2.revokes, [])
+  })
+}
+
+t.test(
+  'EC2 denies to modify: the rule is revoked and made anew, the place is at risk, and nothing hangs',
+  async (t) => {
+    const world = await fullWorld()
+    world.ec2.denied.add(MODIFY)
+    edit(world, 'a', 'tcp:80')
+    await world.clock.advance(5000)
+    t.same(held(world), ['10.64.0.1:80', '10.64.0.2:443'])
+    t.same(calls(world), { [MODIFY]: 1, [REVOKE]: 1, [AUTHORIZE]: 1 })
+    await world.clock.advance(120_000)
+    t.same(calls(world), { [MODIFY]: 1, [REVOKE]: 1, [AUTHORIZE]: 1 })
+  }
+)
+
+t.test('somebody has made the new rule by hand meanwhile: it serves, and ours goes', async (t) => {
+  const world = await fullWorld()
+  world.ec2.quota = 3
+  world.ec2.readBehind = LAG - 1000
+  world.ec2.byHand((rules, id) => {
+    const [, old] = rulesOf(world)
+    if (old !== undefined) rules.get(GROUP)?.set(id, { ...old, id, owned: false, fromPort: 80, toPort: 80 })
+  })
+  edit(world, 'b', 'tcp:80')
+  await world.clock.advance(5000)
+  t.equal(reasonOf(world, 'b'), 'RulesInEffect')
+  await world.clock.advance(70_000)
+  t.same(
+    rulesOf(world).map(({ cidr, fromPort, owned }) => [cidr, fromPort, owned]),
+    [
+      ['10.64.0.1/32', 443, true],
+      ['10.64.0.2/32', 80, false]
+    ]
+  )
+})
+
+t.test('somebody has revoked the old rule by hand meanwhile: the new one is made', async (t) => {
+  const world = await fullWorld()
+  world.ec2.readBehind = LAG - 1000
+  world.ec2.byHand((rules) => rules.get(GROUP)?.delete(rulesOf(world)[1]?.id ?? ''))
+  edit(world, 'b', 'tcp:80')
+  await world.clock.advance(70_000)
+  t.match(held(world), ['10.64.0.1:443'])
+  t.equal(held(world).length, 2, 'by whoever waited longest')
+})
+
+t.test('whoever gets the old address and asks for the old rule keeps it from being modified', async (t) => {
+  const world = await fullWorld()
+  world.cluster.edit('b', { addresses: ['10.64.0.9'] })
+  world.cluster.edit('late', { addresses: ['10.64.0.2'] })
+  await world.clock.advance(5000)
+  t.same(held(world), ['10.64.0.1:443', '10.64.0.2:443'])
+  t.same([reasonOf(world, 'late'), reasonOf(world, 'b')], ['RulesInEffect', 'RuleQuotaExceeded'])
+  t.same(world.ec2.revokes, [])
+})
+
+t.test('an inherited rule is described anew, so that a worker which knows no history keeps it', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.ec2.denied.add(REVOKE)
+  world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await runPod(world, 'heir', '10.64.0.1')
+  await world.clock.advance(10_000)
+  world.ec2.denied.clear()
+  t.same(
+    rulesOf(world).map(({ description }) => description),
+    ['demo/web/heir']
+  )
+  world.cluster.edit('heir', { addresses: [] })
+  world.cluster.edit('a', { deletionTimestamp: world.clock.now(), gracePeriodSeconds: 0 })
+  await world.clock.advance(1000)
+  world.restart()
+  await world.clock.advance(120_000)
+  t.same([held(world), world.ec2.revokes], [['10.64.0.1:443'], []])
+})
+
+t.test('a description that cannot be corrected costs one call a sweep, and no word to the pod', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.ec2.denied.add(MODIFY)
+  world.ec2.byHand((rules) => {
+    for (const [id, rule] of rules.get(GROUP) ?? []) rules.get(GROUP)?.set(id, { ...rule, description: 'mine!' })
+  })
+  await world.clock.advance(300_000)
+  t.equal(reasonOf(world, 'a'), 'RulesInEffect')
+  t.ok((world.ec2.calls.get(MODIFY) ?? 0) <= 5, String(world.ec2.calls.get(MODIFY)))
+  world.ec2.denied.clear()
+  await world.clock.advance(61_000)
+  t.equal(rulesOf(world)[0]?.description, 'demo/web/a')
+})

@@ -1,0 +1,89 @@
+/** Modifies: one call where EC2 lets it, halves where a rule is at fault, and the old way where it refuses to. */
+import { ruleKey } from '../shared/rules.ts'
+import type { SecurityGroupId } from '../shared/rules.ts'
+import { listRules } from './apply.ts'
+import type { ApplyDeps } from './apply.ts'
+import { describePod } from './description.ts'
+import { HANDLING } from './failures.ts'
+import { isRecent } from './observation.ts'
+import type { Change } from './plan.ts'
+import { Ec2Failure, MAX_RULES_PER_CALL } from './securityGroups.ts'
+
+/**
+ * Lets rules of ours become what the claims ask for, in one call where EC2 takes them all. Those that it does not let be modified are noted
+ * in the book: they are revoked and made anew.
+ * @throws Ec2Failure for what concerns the whole call
+ */
+export async function modifyRules(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  changes: readonly Change[]
+): Promise<void> {
+  for (let start = 0; start < changes.length; start += MAX_RULES_PER_CALL) {
+    await modifyBatch(deps, groupId, changes.slice(start, start + MAX_RULES_PER_CALL))
+  }
+}
+
+async function modifyBatch(deps: ApplyDeps, groupId: SecurityGroupId, changes: readonly Change[]): Promise<void> {
+  const { book, clusterId, ec2, logger, now } = deps
+  if (changes.length === 0) return
+  const wanted = changes.map(({ claim: { pod, rule }, ruleId }) => ({
+    ruleId,
+    rule: { ...rule, description: describePod(clusterId, pod.namespace, pod.name) }
+  }))
+  try {
+    const made = await ec2.modify(groupId, wanted)
+    const at = now()
+    book.write(
+      groupId,
+      made.map((rule) => ({ kind: 'modified', at, rule }))
+    )
+    logger.info({ securityGroupID: groupId, count: made.length, rules: listRules(made) }, 'modified')
+    deps.onModified(groupId, changes)
+  } catch (error) {
+    if (!(error instanceof Ec2Failure)) throw error
+    const at = now()
+    if (HANDLING[error.kind].maybeApplied) {
+      book.write(
+        groupId,
+        wanted.map(({ rule, ruleId }, index) => ({
+          kind: 'maybeModified',
+          at,
+          before: changes[index]?.before ?? [],
+          rule: { ...rule, id: ruleId, owned: true }
+        }))
+      )
+    }
+    await acceptRefusal(deps, groupId, changes, error)
+  }
+}
+
+/** EC2 has changed none of them. */
+async function acceptRefusal(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  changes: readonly Change[],
+  failure: Ec2Failure
+): Promise<void> {
+  const { book, logger, now, readLag } = deps
+  const [only] = changes
+  if (HANDLING[failure.kind].bisect && changes.length > 1) {
+    const middle = Math.ceil(changes.length / 2)
+    await modifyBatch(deps, groupId, changes.slice(0, middle))
+    return modifyBatch(deps, groupId, changes.slice(middle))
+  }
+  if (failure.kind === 'duplicate' && only !== undefined) {
+    return book.write(groupId, [{ kind: 'provenPresent', at: now(), key: ruleKey(only.claim.rule) }])
+  }
+  if (failure.kind === 'ruleNotFound' && only !== undefined) {
+    if (isRecent(book.record(groupId).observation, only.ruleId, now(), readLag)) throw failure
+    return book.write(groupId, [{ kind: 'revoked', at: now(), ruleId: only.ruleId }])
+  }
+  // A role without ec2:ModifySecurityGroupRules, or a quota that counts otherwise than we think: the old way is left.
+  if (!['denied', 'quota', 'rejected'].includes(failure.kind)) throw failure
+  logger.warn({ err: failure, securityGroupID: groupId }, 'rules cannot be modified: they are revoked and made anew')
+  book.refuseModify(
+    groupId,
+    changes.map(({ ruleId }) => ruleId)
+  )
+}
