@@ -45,6 +45,7 @@ interface Rule {
 
 const folder = new URL('../manifests/', import.meta.url)
 const all = readdirSync(folder)
+  .filter((name) => name.endsWith('.yaml'))
   .sort()
   .flatMap((name) =>
     parseAllDocuments(readFileSync(new URL(name, folder), 'utf8')).map((document) => document.toJS() as Manifest)
