@@ -16,6 +16,8 @@ interface Scene {
   readonly recorder: Recorder
   readonly seen: Seen[]
   readonly logged: { level: number; msg: string; reason?: string; occurrences?: number }[]
+  /** Told to onLost. */
+  lost: number
   clock: number
   /** Else time passes by itself too. */
   frozen: boolean
@@ -54,6 +56,7 @@ async function play(
   const scene: Scene = {
     seen,
     logged,
+    lost: 0,
     clock: Date.UTC(2026, 10, 21, 12, 0, 0, 5),
     frozen: false,
     recorder: recordEvents({
@@ -61,6 +64,7 @@ async function play(
       reportingController: 'sg.amazonaws.com/worker',
       reportingInstance: 'worker-0',
       logger: pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line) as Scene['logged'][0]) }),
+      onLost: (count) => (scene.lost += count),
       now: () => scene.clock + (scene.frozen ? 0 : performance.now()),
       limits: { seriesInterval: 0, retryFirst: 5, retryMost: 10, ...limits }
     }),
@@ -221,7 +225,8 @@ t.test('a series that grows fast is told of now and then, and at the end', async
 t.test('more than fits, and an end in silence: what is lost is named', async (t) => {
   const scene = await play(t, [() => undefined], { capacity: 2 })
   for (const note of ['a', 'b', 'c']) scene.recorder.record(occurrence(note))
-  t.match(warnings(scene), [{ msg: 'event lost: too many events wait for the API server', note: 'a' }])
+  t.match(warnings(scene), [{ msg: 'events lost: too many wait for the API server', note: 'a', occurrences: 1 }])
+  t.equal(scene.lost, 1)
   const ended = await play(t, [(response) => response.destroy()], { retryFirst: 60_000, retryMost: 60_000 })
   ended.recorder.record(occurrence('a'))
   ended.recorder.record(occurrence('b'))
@@ -238,3 +243,30 @@ t.test('more than fits, and an end in silence: what is lost is named', async (t)
     ['event lost: the API server did not take it', 'event lost: the process stops']
   )
 })
+
+t.test(
+  '500 pods that change their minds all the time: each is told of so often, and all at the pace of one call',
+  async (t) => {
+    let [atOnce, most] = [0, 0]
+    const slow: Answer = (response, seen) => {
+      most = Math.max(most, ++atOnce)
+      setImmediate(() => {
+        atOnce -= 1
+        accept(response, seen)
+      })
+    }
+    const scene = await play(t, [slow], { seriesInterval: 10_000, budget: { burst: 4, refill: 300_000, pods: 4096 } })
+    scene.frozen = true
+    for (let round = 0; round < 10; round++) {
+      for (let index = 0; index < 40; index++) {
+        const note = round % 2 === 0 ? 'EC2 failed' : 'every rule is in effect'
+        scene.recorder.record({ ...occurrence(note), pod: { namespace: 'n', name: `p${index}`, uid: String(index) } })
+      }
+    }
+    await scene.until(() => scene.seen.length === 80)
+    t.same(warnings(scene), [])
+    t.equal(most, 1)
+    t.equal(scene.lost, 40 * 6)
+    t.same([...new Set(scene.seen.map(({ method }) => method))], ['POST'], 'a series that grows is not told of at once')
+  }
+)

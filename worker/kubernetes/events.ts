@@ -5,6 +5,8 @@ import type { Connection } from '../../shared/kubernetes/connection.ts'
 import { isNamespaceTerminating, isNotFound, isTransient, NoAnswer } from '../../shared/kubernetes/status.ts'
 import type { Logger } from '../../shared/logger.ts'
 import { podKeys } from '../../shared/podRef.ts'
+import { BUDGET, createBudget } from './eventsBudget.ts'
+import type { BudgetLimits } from './eventsBudget.ts'
 import { writeSeries } from './eventsObject.ts'
 import { createSeriesBook } from './eventsSeries.ts'
 import type { Occurrence, Series, SeriesBook } from './eventsSeries.ts'
@@ -36,15 +38,21 @@ export interface RecorderLimits {
   readonly retryFirst: number
   readonly retryMost: number
   readonly tries: number
+  /** Of one pod. */
+  readonly budget: BudgetLimits
+  /** Events that found no room are logged at most so often. */
+  readonly logInterval: number
 }
 
 const LIMITS: RecorderLimits = {
-  capacity: 1000,
+  capacity: 4000,
   window: 6 * 60_000,
   seriesInterval: 10_000,
   retryFirst: 1000,
   retryMost: 30_000,
-  tries: 12
+  tries: 12,
+  budget: BUDGET,
+  logInterval: 60_000
 }
 
 const CALL_TIMEOUT_MS = 5000
@@ -68,14 +76,20 @@ export function recordEvents(options: RecorderOptions): Recorder {
     now: options.now ?? Date.now,
     book: createSeriesBook({ ...limits, name: (pod) => eventName(pod.name) })
   }
+  const mayTell = createBudget(limits.budget)
+  const overflow = createOverflow(state)
   let wake: () => void = () => undefined
   const running = sendForever(state, stopping.signal, () => new Promise((resolve) => (wake = resolve)))
   return {
     record(occurrence) {
       const keys = { ...podKeys(occurrence.pod), reason: occurrence.reason }
       if (stopping.signal.aborted) return options.logger.debug(keys, 'event dropped: the recorder has ended')
+      if (!mayTell(occurrence.pod.uid, state.now())) {
+        state.onLost?.(1)
+        return options.logger.debug(keys, 'event dropped: the pod has had too many')
+      }
       const forgotten = state.book.add(occurrence, state.now())
-      if (forgotten !== undefined) lose(state, forgotten, 'too many events wait for the API server')
+      if (forgotten !== undefined) overflow(forgotten)
       wake()
     },
     async flush(timeout = 5000) {
@@ -163,6 +177,20 @@ function lose(state: State, { occurrence, count, told }: Series, why: string, er
   const keys = { ...podKeys(pod), reason, note, occurrences: count - told }
   state.onLost?.(count - told)
   state.logger.warn(err === undefined ? keys : { err, ...keys }, `event lost: ${why}`)
+}
+
+/** Thousands may find no room within a second: one line for all of an interval. */
+function createOverflow({ limits, logger, now, onLost }: State): (series: Series) => void {
+  let quietUntil = -Infinity
+  let occurrences = 0
+  return ({ count, occurrence: { note, pod, reason }, told }) => {
+    onLost?.(count - told)
+    occurrences += count - told
+    if (now() < quietUntil) return
+    logger.warn({ ...podKeys(pod), reason, note, occurrences }, 'events lost: too many wait for the API server')
+    quietUntil = now() + limits.logInterval
+    occurrences = 0
+  }
 }
 
 /** The pod's name first, as kubectl's lists show it; a subdomain of at most 253 characters. */
