@@ -178,5 +178,11 @@ export function sameCondition(one: Condition | undefined, other: Condition | und
   return one?.status === other?.status && one?.reason === other?.reason && one?.message === other?.message
 }
 
-/** Kubernetes allows 32 KiB; an Event's note 1 KiB, and both say the same. */
-const cut = (text: string): string => (text.length <= 1000 ? text : `${text.slice(0, 997)}...`)
+/**
+ * Kubernetes allows 32 KiB; an Event's note 1 KiB, and both say the same. One line, and nothing that the API server would mend: what it
+ * gives back must be what we wrote.
+ */
+function cut(words: string): string {
+  const text = words.replace(/\s+/g, ' ')
+  return (text.length <= 1000 ? text : `${text.slice(0, 997)}...`).toWellFormed()
+}

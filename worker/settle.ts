@@ -152,6 +152,20 @@ async function say(deps: SettleDeps, view: PodView, found: ReasonedCondition | u
   if (!isNews(pod.condition, condition)) return
   const { type } = REASONS[condition.reason]
   deps.record({ pod, type, reason: condition.reason, action: 'Authorize', note: condition.message })
+  if (condition.reason === 'AddressConflict') tellHolders(deps, view)
+}
+
+/** Whoever holds an address that another living pod reports is told too: one of the two has a broken network. */
+function tellHolders({ cache, logger, record }: SettleDeps, { addresses, pod }: PodView): void {
+  for (const address of addresses) {
+    const holder = cache.view(cache.holder(address) ?? '')?.pod
+    if (holder === undefined || holder.uid === pod.uid) continue
+    // Names of other namespaces are not for everybody.
+    const other = holder.namespace === pod.namespace ? `pod '${pod.name}'` : 'a pod of another namespace'
+    const note = `'${address}' is reported by ${other} too, which started earlier: this pod holds it`
+    record({ pod: holder, type: 'Warning', reason: 'AddressConflict', action: 'Authorize', note })
+    logger.warn({ ...podKeys(pod), holder: podKeys(holder).pod, IP: address }, 'two living pods report one address')
+  }
 }
 
 async function writeCondition({ cluster, now }: SettleDeps, pod: ObservedPod, condition: Condition): Promise<void> {

@@ -245,7 +245,7 @@ t.test('more than fits, and an end in silence: what is lost is named', async (t)
 })
 
 t.test(
-  '500 pods that change their minds all the time: each is told of so often, and all at the pace of one call',
+  'many pods that change their minds all the time: each is told of so often, and all at the pace of one call',
   async (t) => {
     let [atOnce, most] = [0, 0]
     const slow: Answer = (response, seen) => {
