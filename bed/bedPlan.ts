@@ -14,6 +14,8 @@ export interface BedOptions {
   readonly settings?: { readonly webhook?: Settings; readonly worker?: Settings; readonly certs?: Settings }
   /** False for a bare control plane, without manifests, EC2 and processes of ours; true. */
   readonly product?: boolean
+  /** Whether the policies of manifests/backstop/ are applied too, and with them webhooks that may fail; false. */
+  readonly backstop?: boolean
   /** Whether pods run; true. */
   readonly kwok?: boolean
   /** Whether the EC2 simulator runs; as `product`. */
@@ -31,6 +33,7 @@ export interface BedPlan {
   readonly workers: number
   readonly settings: { readonly webhook: Settings; readonly worker: Settings; readonly certs: Settings }
   readonly product: boolean
+  readonly backstop: boolean
   readonly kwok: boolean
   readonly ec2: boolean
   readonly clusterId: string
@@ -53,6 +56,7 @@ export function planBed(options: BedOptions & { readonly name: string; readonly 
       certs: options.settings?.certs ?? {}
     },
     product,
+    backstop: product && (options.backstop ?? false),
     kwok: options.kwok ?? true,
     ec2: options.ec2 ?? product,
     clusterId: options.clusterId ?? 'bed',

@@ -2,7 +2,7 @@
 import { readFile, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { checkName, planBed } from './bedPlan.ts'
+import { checkName, planBed, type BedOptions } from './bedPlan.ts'
 import { askBed, NoBed } from './control.ts'
 import { endLeftovers, removeState } from './leftovers.ts'
 import { lives, type ProcessRef } from './lives.ts'
@@ -25,7 +25,7 @@ function directoryOf({ root, name }: CommandContext): string {
 }
 
 /** Starts the bed in the background, or finds it running, and says what to try. */
-export async function bringUp(context: CommandContext): Promise<void> {
+export async function bringUp(context: CommandContext, options: Pick<BedOptions, 'backstop'> = {}): Promise<void> {
   const { name, say, root } = context
   const directory = directoryOf(context)
   const begun = performance.now()
@@ -38,7 +38,7 @@ export async function bringUp(context: CommandContext): Promise<void> {
   )
   if (running === undefined) {
     const progress = (line: string): void => say(`[${((performance.now() - begun) / 1000).toFixed(1)} s] ${line}`)
-    await startSupervisor(planBed({ name, directory }), { life: 'background', progress })
+    await startSupervisor(planBed({ ...options, name, directory }), { life: 'background', progress })
     say(`the bed '${name}' is up after ${((performance.now() - begun) / 1000).toFixed(1)} s; logs: ${directory}/logs`)
   } else {
     say(`the bed '${name}' is up already (process ${running.supervisor})`)

@@ -9,7 +9,7 @@ import { NODE, ROOT } from './starter.ts'
 const USAGE = `bed/main.ts up | down | programs
 bed/ctl start|stop|kill|pause|resume NAME
 bed/ctl status
-(BED=name for another bed than the one named bed)`
+(BED=name for another bed than the one named bed; BACKSTOP=1 before up for one with the policies of manifests/backstop/)`
 
 const kill = (pid: number): void => void process.kill(pid, 'SIGKILL')
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -19,7 +19,7 @@ async function main([command = '', ...args]: readonly string[]): Promise<void> {
   const context = { root: ROOT, name: name === '' ? 'bed' : name, say, kill }
   switch (command) {
     case 'up':
-      return bringUp(context)
+      return bringUp(context, { backstop: (process.env.BACKSTOP ?? '') !== '' })
     case 'down':
       return takeDown(context)
     case 'ctl':

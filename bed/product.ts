@@ -1,7 +1,7 @@
 /** kube-sg itself on the bed: the shipped manifests, and each Deployment's replicas as processes of this host. */
-import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { issueAccounts, type Accounts } from './accounts.ts'
+import { awaitBackstop } from './backstop.ts'
 import { startBalancer, type Balancer } from './balancer.ts'
 import type { BedPlan, Settings } from './bedPlan.ts'
 import { POD_CIDRS, type ControlPlane } from './controlPlane.ts'
@@ -9,6 +9,7 @@ import { AWS_APART, awsOf, REGION } from './ec2Process.ts'
 import { answersOk, type KubeObject } from './kubeApi.ts'
 import { applyBy } from './kubectl.ts'
 import { environmentOf, onThisHost, readManifests, workloadOf, type Workload } from './manifests.ts'
+import { manifestFiles } from './manifestFiles.ts'
 import { followMounts, type Mount } from './mounts.ts'
 import type { PortBlock } from './ports.ts'
 import type { ProcessSpec, ProcessTable } from './processTable.ts'
@@ -32,6 +33,7 @@ export interface ProductOptions {
   readonly ports: PortBlock
   readonly processes: ProcessTable
   readonly ec2Url: string
+  readonly signal: AbortSignal
   readonly tell: (step: string) => void
 }
 
@@ -76,18 +78,24 @@ const userConfigMap = (plan: BedPlan): KubeObject & { readonly data: Settings } 
 })
 
 async function applyManifests(
-  { plan, root, controlPlane, kubectl, tell }: ProductOptions,
+  { plan, root, controlPlane, kubectl, signal, tell }: ProductOptions,
   port: number
 ): Promise<{ workloads: readonly KubeObject[]; checked: Promise<unknown> }> {
   tell('manifests')
   const folder = join(root, 'manifests')
-  const names = (await readdir(folder)).filter((name) => /\.ya?ml$/.test(name)).sort()
-  const files = await Promise.all(
-    names.map(async (name) => ({ name, text: await readFile(join(folder, name), 'utf8') }))
-  )
-  const { objects, workloads } = readManifests(files)
+  const { objects, workloads } = readManifests(await manifestFiles(folder))
   const administrator = { kubectl, kubeconfig: controlPlane.kubeconfig }
-  await applyBy(administrator, [...objects.map((object) => onThisHost(object, port)), userConfigMap(plan)])
+  const apply = (some: readonly KubeObject[]): Promise<unknown> =>
+    applyBy(
+      administrator,
+      some.map((object) => onThisHost(object, port))
+    )
+  await apply([...objects, userConfigMap(plan)])
+  if (plan.backstop) {
+    await apply(readManifests(await manifestFiles(join(folder, 'backstop'))).objects)
+    tell('policies')
+    await awaitBackstop(controlPlane.api, signal)
+  }
   const checked = applyBy(administrator, workloads, '--dry-run=server')
   checked.catch(() => undefined)
   return { workloads, checked }
