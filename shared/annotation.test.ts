@@ -125,6 +125,10 @@ t.test('what is wrong with an item, in a sentence', async (t) => {
     ['tcp:5050-5000', mean('first port must be less than or equal to last port', 'tcp:5000-5050')],
     ['icmp:8', "'icmp' takes no ports: write 'icmp' alone, which means every type"],
     ['icmp:*', mean("'icmp' takes no ports: write 'icmp' alone, which means every type", 'icmp')],
+    ['tcp:443 udp:53', mean(PORTS, 'tcp:443,udp:53')],
+    ['tcp:443;udp:53; all', mean(PORTS, 'tcp:443,udp:53,all')],
+    ['tcp:443 80', PORTS],
+    ['tcp 443', mean(PROTOCOLS, 'tcp:443')],
     [`${A}:tpc:443`, PROTOCOLS],
     ['SG-0123ABCD:443', PROTOCOLS],
     ['sg-bbbbbbbb:tcp:80', "this item names another group: write it under its own key 'sg.amazonaws.com/sg-bbbbbbbb'"],
@@ -218,6 +222,7 @@ t.test('the spellings of 2018 are read, with a warning', async (t) => {
   const form = `item must be a group, a protocol and its ports, such as '${A}:tcp:443'`
   t.same(messages(`${A},${A}:`, 'sg.amazonaws.com'), [form, form])
   t.same(messages(`${A}:tpc:80`, 'sg.amazonaws.com'), [`${PROTOCOLS}; did you mean '${A}:tcp:80'?`])
+  t.same(messages(`${A}:tcp:80 udp:80`, 'sg.amazonaws.com'), [`${PORTS}; did you mean '${A}:tcp:80,${A}:udp:80'?`])
   t.same(messages(`${A}:${B}:tcp:80`, 'sg.amazonaws.com'), [
     `this item names another group: write it under its own key 'sg.amazonaws.com/${B}'`
   ])

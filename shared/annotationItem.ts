@@ -57,7 +57,8 @@ export function parseItem(text: string, groupId: SecurityGroupId, named = false)
     return { problem: namesAnother(other), reason: 'OtherGroup' }
   const suggestion = suggest(text)
   if (suggestion === undefined) return result
-  return { ...result, problem: `${result.problem}; did you mean '${named ? `${groupId}:` : ''}${suggestion}'?` }
+  const whole = named ? suggestion.split(',').map((item) => `${groupId}:${item}`) : [suggestion]
+  return { ...result, problem: `${result.problem}; did you mean '${whole.join(',')}'?` }
 }
 
 /** Never a suggestion without it: that would open the wrong group. */
@@ -132,6 +133,10 @@ function portless(name: string, protocol: Protocol, ports: string): string {
 /** What was probably meant: only ever text that the grammar takes, and never wider than what was written. */
 function suggest(text: string): string | undefined {
   if (text.length > 64) return undefined
+  const several = suggestSeveral(text)
+  if (several !== undefined) return several
+  // Two numbers would become a third that nobody wrote.
+  if (/\d\s+\d/.test(text)) return undefined
   const compact = text.replace(/\s+/g, '').toLowerCase()
   const candidate =
     /^sg-[0-9a-f]+:(.+)$/.exec(compact)?.[1] ??
@@ -142,6 +147,13 @@ function suggest(text: string): string | undefined {
     rewrite(/^([a-z0-9]+)(?:[:/=._](.*))?$/, compact, repairBoth)
   if (candidate === undefined || candidate === text) return undefined
   return read(candidate).problem === undefined ? candidate : undefined
+}
+
+/** Items that something else than a comma keeps apart; a number alone may well be a port, and is not guessed at. */
+function suggestSeveral(text: string): string | undefined {
+  const parts = text.split(/[\s;|+]+/)
+  const isItem = (part: string): boolean => /[a-z]/i.test(part) && read(part).problem === undefined
+  return parts.length > 1 && parts.every(isItem) ? parts.join(',') : undefined
 }
 
 function rewrite(pattern: RegExp, text: string, by: (a: string, b: string) => string): string | undefined {

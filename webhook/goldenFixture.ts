@@ -66,7 +66,8 @@ const malformed = (): Record<string, GoldenCase[]> => ({
     'tcp:080',
     'tcp:80..90',
     'tcp:0-65535',
-    'tcp:https'
+    'tcp:https',
+    'tcp:443 udp:53'
   ),
   NoPorts: values('tcp', 'UDP', '17'),
   PortsNotTaken: values('icmp:8', 'icmpv6:*', '47:443', 'all:443', 'all:1-9', 'all:*'),
