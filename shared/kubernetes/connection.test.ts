@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { setHeaderOptions, PatchStrategy } from '@kubernetes/client-node'
 import { generate } from 'selfsigned'
 import t from 'tap'
 import { connect } from './connection.ts'
@@ -18,7 +17,7 @@ import { isNotFound, isTooManyRequests, isUnauthorized, NoAnswer } from './statu
 
 const pod = (name: string): object => ({ kind: 'Pod', apiVersion: 'v1', metadata: { name, uid: `uid-of-${name}` } })
 
-t.test('typed calls carry token, user agent and content type, and come back typed', async (t) => {
+t.test('calls carry token, user agent, query and content type, and come back as JSON', async (t) => {
   const seen: unknown[] = []
   const server = await serve((request, response) => {
     void readBody(request).then((body) => {
@@ -29,20 +28,20 @@ t.test('typed calls carry token, user agent and content type, and come back type
   })
   const connection = await connectTo(server.url)
   t.teardown(async () => Promise.all([connection.close(), server.close()]))
-  const read = await connection.core.readNamespacedPod({ name: 'p', namespace: 'n' })
-  t.equal(read.metadata?.uid, 'uid-of-p')
-  const options = setHeaderOptions('Content-Type', PatchStrategy.StrategicMergePatch)
-  await connection.core.patchNamespacedPod({ name: 'p', namespace: 'n', body: { metadata: { uid: 'u' } } }, options)
+  const path = '/api/v1/namespaces/n/pods/p'
+  t.match(await connection.request({ path }), { metadata: { uid: 'uid-of-p' } })
+  const contentType = 'application/strategic-merge-patch+json'
+  await connection.request({ method: 'PATCH', path, contentType, body: { metadata: { uid: 'u' } } })
   await connection.request({ method: 'POST', path: '/x', query: { a: 'b c', none: undefined }, body: { y: 1 } })
   const common = { authorization: 'Bearer a-token', agent: 'kube-sg-test' }
   t.match(seen, [
-    { ...common, method: 'GET', url: '/api/v1/namespaces/n/pods/p', body: undefined },
+    { ...common, method: 'GET', url: path, body: undefined },
     { ...common, method: 'PATCH', type: 'application/strategic-merge-patch+json', body: { metadata: { uid: 'u' } } },
     { ...common, method: 'POST', url: '/x?a=b+c', type: 'application/json', body: { y: 1 } }
   ])
 })
 
-t.test('a refusal is an ApiError in typed and plain calls and in streams, 401 with its words too', async (t) => {
+t.test('a refusal is an ApiError in calls and in streams, 401 with its words too', async (t) => {
   const server = await serve((_request, response) => answerJson(response, 404, statusBody(404, 'NotFound')))
   const forbidding = await serve((_request, response) =>
     answerJson(response, 401, statusBody(401, 'Unauthorized', 'no such token'))
@@ -51,13 +50,12 @@ t.test('a refusal is an ApiError in typed and plain calls and in streams, 401 wi
   const stranger = await connectTo(forbidding.url)
   t.teardown(async () => Promise.all([connection.close(), server.close(), stranger.close(), forbidding.close()]))
   const errors = await Promise.all([
-    connection.core.readNamespacedPod({ name: 'p', namespace: 'n' }).catch((error: unknown) => error),
     connection.request({ path: '/api/v1/pods' }).catch((error: unknown) => error),
     connection.requestAhead({ path: '/api/v1/pods' }).catch((error: unknown) => error),
     connection.stream({ path: '/api/v1/pods' }).catch((error: unknown) => error)
   ])
   for (const error of errors) t.ok(isNotFound(error), String(error))
-  const unauthorized: unknown = await stranger.core.listNode().catch((error: unknown) => error)
+  const unauthorized: unknown = await stranger.request({ path: '/api/v1/nodes' }).catch((error: unknown) => error)
   t.ok(isUnauthorized(unauthorized))
   t.match(String(unauthorized), 'no such token')
 })

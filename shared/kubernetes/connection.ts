@@ -1,17 +1,5 @@
 /** The way to the API server that all of a process shares. */
 import type { Readable } from 'node:stream'
-import {
-  AdmissionregistrationV1Api,
-  AuthorizationV1Api,
-  CoordinationV1Api,
-  CoreV1Api,
-  createConfiguration,
-  EventsV1Api,
-  ResponseContext,
-  ServerConfiguration,
-  wrapHttpLibrary
-} from '@kubernetes/client-node'
-import type { Configuration } from '@kubernetes/client-node'
 import type { Logger } from '../logger.ts'
 import { cacheCredentials } from './connectionCredentials.ts'
 import type { CredentialSource } from './connectionCredentials.ts'
@@ -49,11 +37,6 @@ export interface Call {
 }
 
 export interface Connection {
-  readonly core: CoreV1Api
-  readonly events: EventsV1Api
-  readonly authorization: AuthorizationV1Api
-  readonly admissionregistration: AdmissionregistrationV1Api
-  readonly coordination: CoordinationV1Api
   /** A call with plain JSON. @throws ApiError, NoAnswer, or the signal's reason */
   request(call: Call): Promise<unknown>
   /** As {@link request}, past the rate limit and over TCP connections of its own: a lease waits for nobody. */
@@ -67,7 +50,8 @@ export interface Connection {
 const TIMEOUT_MS = 10_000
 
 /**
- * Typed clients over shared connections: the client library alone opens a TLS connection for each call.
+ * Plain JSON over shared connections: the client library opens a TLS connection for each call, and its typed clients are
+ * more than half of a bundle.
  * Every error is an ApiError (the API server refused) or a NoAnswer (nobody knows), see status.ts.
  * @throws Error when the credentials cannot be read at all; the API server itself is not asked yet
  */
@@ -80,13 +64,7 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   const shared = createTransport({ ...common, limit, connections: 16 })
   const ahead = createTransport({ ...common, connections: 2 })
   const fill = { server, userAgent: options.userAgent, timeout: options.timeout ?? TIMEOUT_MS }
-  const typed = configure(shared, fill)
   return {
-    core: new CoreV1Api(typed),
-    events: new EventsV1Api(typed),
-    authorization: new AuthorizationV1Api(typed),
-    admissionregistration: new AdmissionregistrationV1Api(typed),
-    coordination: new CoordinationV1Api(configure(ahead, fill)),
     request: (call) => requestJson(shared, call, fill),
     requestAhead: (call) => requestJson(ahead, call, fill),
     stream: (call) =>
@@ -142,44 +120,6 @@ async function refuse(answer: Answer, call: Call): Promise<void> {
   const named = { method: call.method ?? 'GET', path: call.path }
   throw new ApiError(named, answer.statusCode, await answer.body.text(), flatten(answer.headers))
 }
-
-/** The generated clients, with our transport in place of their fetch. */
-function configure(transport: Transport, fill: Fill): Configuration {
-  return createConfiguration({
-    baseServer: new ServerConfiguration(fill.server, {}),
-    httpApi: wrapHttpLibrary({
-      async send(context) {
-        const url = context.getUrl()
-        const call = { method: context.getHttpMethod(), path: new URL(url).pathname }
-        const body = context.getBody()
-        const signal = context.getSignal()
-        if (body !== undefined && typeof body !== 'string')
-          throw new TypeError(`${call.method} ${call.path}: only JSON bodies can be sent`)
-        const request = {
-          method: call.method,
-          url,
-          headers: { ...lowerCase(context.getHeaders()), 'user-agent': fill.userAgent },
-          timeout: fill.timeout,
-          ...(body === undefined ? {} : { body }),
-          ...(signal === undefined ? {} : { signal })
-        }
-        const { code, headers, text } = await transport.exchange(request, async (answer) => ({
-          code: answer.statusCode,
-          headers: flatten(answer.headers),
-          text: await answer.body.text()
-        }))
-        if (code < 200 || code > 299) throw new ApiError(call, code, text, headers)
-        const unread = (): never => {
-          throw new TypeError(`${call.method} ${call.path}: the body is read as text`)
-        }
-        return new ResponseContext(code, headers, { text: () => Promise.resolve(text), binary: unread, stream: unread })
-      }
-    })
-  })
-}
-
-const lowerCase = (headers: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 
 const flatten = (headers: Answer['headers']): Record<string, string> =>
   Object.fromEntries(
