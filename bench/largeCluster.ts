@@ -18,6 +18,8 @@ export interface LargeCluster {
   readonly ec2: SimulatorClient
   readonly groupIds: readonly string[]
   readonly pods: readonly StandInPod[]
+  /** Of the worker. */
+  readonly bundleFile: string
   /** A pod beside those that were there at the start; nobody has been told of it. */
   newPod(group: number): StandInPod
   /** Gives the pod its rules in EC2, as if a worker had. */
@@ -59,6 +61,7 @@ export async function startLargeCluster(options: LargeClusterOptions): Promise<L
     ec2,
     groupIds,
     pods,
+    bundleFile: `${folder}/worker.js`,
     newPod,
     authorize: (pod) => authorize(sdk, [pod]),
     startWorker: ({ nodeOptions = '', settings } = {}) =>

@@ -3,12 +3,14 @@
  * and counts. `node bench/main.ts burst churn` runs these sections alone; BENCH=full runs the long ones at full length.
  */
 import { cpus } from 'node:os'
+import { memoryBench } from './memory.ts'
 import { parserBench } from './parser.ts'
+import { eventBench } from './podEvent.ts'
 import { restartBench } from './restart.ts'
 import { printTable } from './table.ts'
 import type { Section } from './table.ts'
 
-const SECTIONS: readonly Section[] = [parserBench, restartBench]
+const SECTIONS: readonly Section[] = [parserBench, restartBench, eventBench, memoryBench]
 
 async function main(): Promise<void> {
   const asked = process.argv.slice(2)

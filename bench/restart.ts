@@ -28,9 +28,12 @@ export const restartBench: Section = {
 }
 
 async function measure(cluster: LargeCluster): Promise<readonly Row[]> {
-  const came = Array.from({ length: MISSED }, (_, group) => cluster.newPod(group))
-  for (const pod of came) cluster.standIn.add({ ...pod, condition: undefined })
-  for (let group = MISSED; group < 2 * MISSED; group++) await cluster.authorize(cluster.newPod(group))
+  // Spread over all groups, so that it matters when the last one has its turn.
+  for (let n = 0; n < 2 * MISSED; n++) {
+    const pod = cluster.newPod(Math.floor(((n + 1) * GROUPS) / (2 * MISSED)) - 1)
+    if (n % 2 === 0) cluster.standIn.add({ ...pod, condition: undefined })
+    else await cluster.authorize(pod)
+  }
   const rules = 2 * (GROUPS * PODS_PER_GROUP + MISSED)
   const worker = await cluster.startWorker()
   try {
