@@ -30,8 +30,8 @@ export interface DecisionDeps {
 export function quotaOf({ book, rulesPerGroup }: DecisionDeps, groupId: SecurityGroupId): Record<Family, number> {
   const { quota } = book.record(groupId)
   return {
-    ipv4: Math.min(rulesPerGroup, quota.ipv4 ?? Infinity),
-    ipv6: Math.min(rulesPerGroup, quota.ipv6 ?? Infinity)
+    ipv4: Math.min(rulesPerGroup, quota.ipv4?.rules ?? Infinity),
+    ipv6: Math.min(rulesPerGroup, quota.ipv6?.rules ?? Infinity)
   }
 }
 
@@ -81,7 +81,7 @@ export function misdescribed(deps: DecisionDeps, groupId: SecurityGroupId): Chan
   })
 }
 
-/** The place of a rule that is no longer asked for is its pod's while that lives: of whoever asked last, else of whom the description names. */
+/** The place of a rule that is no longer asked for is whose it was: of whoever asked last, else of whom the description names. */
 function keptForBy(deps: DecisionDeps, groupId: SecurityGroupId): (rule: ObservedRule) => string | undefined {
   const { book, cache, clusterId } = deps
   const former = cache.formerClaims(groupId)
@@ -89,11 +89,10 @@ function keptForBy(deps: DecisionDeps, groupId: SecurityGroupId): (rule: Observe
   return (rule) => {
     if (unmodifiable.has(rule.id)) return undefined
     const last = former.get(ruleKey(rule))
+    if (last !== undefined) return last.pod.uid
     const named = podDescribed(clusterId, rule.description)
-    const described = named === undefined ? undefined : cache.named(named.namespace, named.name)
-    const view = last === undefined ? described : cache.view(last.pod.uid)
-    if (view === undefined || view.end !== undefined) return undefined
-    return last !== undefined || view.addresses.includes(addressOf(rule) ?? '') ? view.pod.uid : undefined
+    const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
+    return view?.addresses.includes(addressOf(rule) ?? '') === true ? view.pod.uid : undefined
   }
 }
 

@@ -134,6 +134,27 @@ for (const { fault, lag } of faults) {
   })
 }
 
+t.test('what a worker that died has modified is not revoked for what it was before', async (t) => {
+  const world = createWorld([GROUP], { RULES_PER_GROUP: '2' })
+  world.ec2.quota = 2
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:1,tcp:10' })
+  await world.clock.advance(30_000)
+  world.ec2.readBehind = LAG - 1000
+  edit(world, 'a', 'tcp:20,tcp:30')
+  await world.clock.advance(200)
+  t.same(held(world), ['10.64.0.1:20', '10.64.0.1:30'])
+  world.kill()
+  edit(world, 'a', 'tcp:30,tcp:40')
+  world.restart()
+  const cut: number[] = []
+  for (let second = 0; second < 90; second++) {
+    await world.clock.advance(1000)
+    if (!held(world).includes('10.64.0.1:30')) cut.push(second)
+  }
+  t.same([cut, held(world), world.ec2.revokes], [[], ['10.64.0.1:30', '10.64.0.1:40'], []])
+})
+
 t.test(
   'EC2 denies to modify: the rule is revoked and made anew, the place is at risk, and nothing hangs',
   async (t) => {

@@ -78,7 +78,8 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
     retryAfter: 5000,
     slowest: 60_000,
     reason: 'RuleQuotaExceeded',
-    advice: "raise the EC2 quota 'inbound rules per security group', or use fewer pods or port ranges on this group"
+    advice:
+      "raise the EC2 quota 'inbound rules per security group' and RULES_PER_GROUP with it, or use fewer pods or port ranges on this group"
   },
   denied: {
     ...once,

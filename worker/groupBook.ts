@@ -1,6 +1,6 @@
 /** What is known of every security group that concerns us, and on which addresses it may hold a rule of ours. No I/O. */
 import type { Family, SecurityGroupId } from '../shared/rules.ts'
-import { UNREAD, viewOf, withRead, withWrites } from './observation.ts'
+import { fillOf, UNREAD, viewOf, withRead, withWrites } from './observation.ts'
 import type { GroupView, Observation, Write } from './observation.ts'
 import type { ObservedGroup, ObservedRule, RulesRead } from './securityGroups.ts'
 import { afterAnswer } from './standing.ts'
@@ -13,11 +13,20 @@ export interface GroupFacts {
   readonly readAt: number
 }
 
+/** Fewer rules than RULES_PER_GROUP, for EC2 refused more. */
+export interface LearnedQuota {
+  readonly rules: number
+  /** When EC2 refused. */
+  readonly at: number
+  /** One more than it took then, to find out whether the quota was raised since. */
+  readonly probing: boolean
+}
+
 export interface GroupRecord {
   readonly observation: Observation
   readonly facts: GroupFacts | undefined
   /** Rules that fit, as the last quota error taught us; undefined: RULES_PER_GROUP holds. */
-  readonly quota: Partial<Record<Family, number>>
+  readonly quota: Partial<Record<Family, LearnedQuota>>
   /** A call failed in a way that makes the last read doubtful. */
   readonly doubtful: boolean
   /** When the reply to a revoke was lost last; -Infinity: never. */
@@ -43,7 +52,11 @@ export interface GroupBook {
   /** Until {@link forgetRefusals}. */
   refuseModify(groupId: SecurityGroupId, ruleIds: readonly string[]): void
   forgetRefusals(groupId: SecurityGroupId): void
-  learnQuota(groupId: SecurityGroupId, quota: Partial<Record<Family, number>>): void
+  learnQuota(groupId: SecurityGroupId, quota: Partial<Record<Family, number>>, at: number): void
+  /** Lets one more rule be tried where EC2 refused it at or before `until`. */
+  probeQuota(groupId: SecurityGroupId, until: number): void
+  /** RULES_PER_GROUP holds again. */
+  forgetQuota(groupId: SecurityGroupId, families: readonly Family[]): void
   /** Groups in which a rule for this source is known, or possible. */
   groupsWithSource(cidr: string): ReadonlySet<SecurityGroupId>
   /** Our rules in the group whose description is this. */
@@ -80,6 +93,12 @@ export function createGroupBook(lag: number): GroupBook {
     const seen = viewOf(next.observation)
     views.set(groupId, seen)
     index(groupId, seen, 'add')
+    // Where so many are, so many fit: a lagging read may have taught too few.
+    const quota = mapQuota(next.quota, (learned, family) => {
+      const rules = Math.max(learned.rules, fillOf(seen, family))
+      return rules === learned.rules ? learned : { ...learned, rules }
+    })
+    if (Object.keys(quota).length > 0) records.set(groupId, { ...next, quota })
   }
 
   const index = (groupId: SecurityGroupId, { owned, unseen }: GroupView, how: 'add' | 'remove'): void => {
@@ -134,7 +153,22 @@ export function createGroupBook(lag: number): GroupBook {
     forgetRefusals(groupId) {
       if (record(groupId).unmodifiable.size > 0) put(groupId, { unmodifiable: new Set() })
     },
-    learnQuota: (groupId, quota) => put(groupId, { quota }),
+    learnQuota(groupId, quota, at) {
+      const learned: Partial<Record<Family, LearnedQuota>> = {}
+      for (const [family, rules] of Object.entries(quota)) learned[family as Family] = { rules, at, probing: false }
+      put(groupId, { quota: { ...record(groupId).quota, ...learned } })
+    },
+    probeQuota(groupId, until) {
+      const { quota } = record(groupId)
+      const next = mapQuota(quota, (learned) =>
+        learned.probing || learned.at > until ? learned : { ...learned, rules: learned.rules + 1, probing: true }
+      )
+      if (Object.keys(quota).length > 0) put(groupId, { quota: next })
+    },
+    forgetQuota(groupId, families) {
+      const left = Object.entries(record(groupId).quota).filter(([family]) => !families.includes(family as Family))
+      put(groupId, { quota: Object.fromEntries(left) })
+    },
     groupsWithSource: (cidr) => bySource.get(cidr) ?? NONE,
     groupsDescribing: (description) => byDescription.get(description) ?? NONE,
     prune(inUse) {
@@ -147,6 +181,14 @@ export function createGroupBook(lag: number): GroupBook {
       }
     }
   }
+}
+
+function mapQuota(
+  quota: GroupRecord['quota'],
+  change: (learned: LearnedQuota, family: Family) => LearnedQuota
+): GroupRecord['quota'] {
+  const entries = Object.entries(quota) as [Family, LearnedQuota][]
+  return Object.fromEntries(entries.map(([family, learned]) => [family, change(learned, family)]))
 }
 
 function mark(

@@ -17,6 +17,7 @@ import { HANDLING } from './failures.ts'
 import { summarize } from './groupSummary.ts'
 import type { GroupSummary } from './groupSummary.ts'
 import { modifyRules } from './modifyRules.ts'
+import { fillOf } from './observation.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Prover } from './prover.ts'
@@ -149,7 +150,7 @@ async function askPermissions({ cache, permissions }: ReconcileDeps, groupId: Se
 
 /**
  * Authorize first, then revoke: nobody waits for a revoke. Only in a full group it is the other way round. A quota error teaches the
- * quota, and a second round plans with it.
+ * quota, and the next round plans with it; what was taken beyond a learned quota refutes it likewise.
  * @returns what EC2 refused
  */
 async function authorizeMissing(
@@ -158,7 +159,7 @@ async function authorizeMissing(
   failed: Map<RuleKey, Ec2Failure>
 ): Promise<Error[]> {
   let failures: Error[] = []
-  for (let round = 1; round <= 2; round++) {
+  for (let round = 1; round <= 3; round++) {
     failures = []
     const attempt = attemptInto(failures)
     await attempt(() => modifyRules(deps, groupId, decide(deps, groupId).plan.modify))
@@ -167,8 +168,9 @@ async function authorizeMissing(
     // What could not be revoked takes its room; only what fits without it is tried.
     const { authorize } = decide(deps, groupId, () => false).plan
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed))
-    if (!(refused instanceof Ec2Failure) || refused.kind !== 'quota' || round === 2) break
-    await attempt(() => learnQuota(deps, groupId, authorize))
+    const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
+    if (round === 3 || (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize)))) break
+    if (isFull) await attempt(() => learnQuota(deps, groupId, authorize))
   }
   return failures
 }
@@ -196,22 +198,28 @@ async function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId): P
   }
 }
 
-/** Reads the group again and takes what it holds for all that it can hold, until the next sweep. */
+/** @returns whether EC2 has just taken more than it once refused */
+function refuteQuota({ book }: ReconcileDeps, groupId: SecurityGroupId, made: readonly Claim[]): boolean {
+  const { quota } = book.record(groupId)
+  const families = [...new Set(made.map(({ rule }) => familyOf(rule.cidr)))].filter((family) => quota[family]?.probing)
+  book.forgetQuota(groupId, families)
+  return families.length > 0
+}
+
+/** Reads the group again and takes what it holds for all that it can hold, until a later sweep lets one more be tried. */
 async function learnQuota(
-  { book, ec2, logger }: ReconcileDeps,
+  { book, ec2, logger, now }: ReconcileDeps,
   groupId: SecurityGroupId,
   refused: readonly Claim[]
 ): Promise<void> {
   book.takeRules(await ec2.readRules([groupId]))
-  const { owned, foreign } = book.view(groupId)
+  const view = book.view(groupId)
   const quota: Partial<Record<Family, number>> = {}
   // A family that has room left took all of its claims.
-  const there = new Set([...owned, ...foreign].map(ruleKey))
+  const there = new Set([...view.owned, ...view.foreign].map(ruleKey))
   const missing = refused.filter(({ rule }) => !there.has(ruleKey(rule)))
-  for (const family of new Set(missing.map(({ rule }) => familyOf(rule.cidr)))) {
-    quota[family] = [...owned, ...foreign].filter(({ cidr }) => familyOf(cidr) === family).length
-  }
-  book.learnQuota(groupId, quota)
+  for (const family of new Set(missing.map(({ rule }) => familyOf(rule.cidr)))) quota[family] = fillOf(view, family)
+  book.learnQuota(groupId, quota, now())
   logger.warn({ securityGroupID: groupId, ...quota }, 'security group is full, below RULES_PER_GROUP')
 }
 

@@ -15,6 +15,8 @@ export interface SweepDeps {
   readonly book: GroupBook
   readonly cluster: Cluster
   readonly ec2: SecurityGroups
+  /** SWEEP_INTERVAL, milliseconds. */
+  readonly interval: number
   readonly now: () => number
   /** Milliseconds since 1970, for the cache of pods. */
   readonly wallClock: () => number
@@ -24,6 +26,9 @@ export interface SweepDeps {
   readonly enqueueGroup: (groupId: SecurityGroupId) => void
   readonly enqueuePod: (uid: string) => void
 }
+
+/** A quota that was found to be below RULES_PER_GROUP is tried again so seldom, with one call: it is raised by people, if at all. */
+const SWEEPS_BETWEEN_PROBES = 5
 
 /**
  * Reads our rules everywhere, by owner tag. From then on what is not known is not there.
@@ -37,13 +42,13 @@ export async function sweepOwned({ book, ec2 }: SweepDeps): Promise<void> {
  * Reads tags and rules of all claimed groups, in as few calls as EC2 allows: 200 groups to a call.
  * @throws Ec2Failure
  */
-export async function sweepClaimed({ book, cache, ec2, now }: SweepDeps): Promise<void> {
+export async function sweepClaimed({ book, cache, ec2, interval, now }: SweepDeps): Promise<void> {
   const claimed = claimedGroups(cache)
   const readAt = now()
   const groups = await ec2.readGroups(claimed)
   book.takeGroups(claimed, groups, readAt)
   for (const { groupId } of groups) {
-    book.learnQuota(groupId, {})
+    book.probeQuota(groupId, readAt - SWEEPS_BETWEEN_PROBES * interval)
     book.forgetRefusals(groupId)
   }
   book.takeRules(await ec2.readRules(groups.map(({ groupId }) => groupId)))

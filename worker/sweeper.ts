@@ -10,8 +10,6 @@ import type { SweepDeps } from './sweep.ts'
 
 export interface SweeperDeps extends SweepDeps {
   readonly timers: Timers
-  /** SWEEP_INTERVAL, milliseconds. */
-  readonly interval: number
   /** EC2_READ_LAG, milliseconds. */
   readonly readLag: number
   /** All our rules have been read: from here on what is not known is not there. Called before anything is put to the queues. */

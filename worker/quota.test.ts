@@ -1,0 +1,100 @@
+/** Lives with a quota that is not what RULES_PER_GROUP says, or not for long. */
+import t from 'tap'
+import type { Protocol } from '../shared/rules.ts'
+import { GROUP, OTHER_GROUP } from './podFixture.ts'
+import { createWorld, LAG, reasonOf, runPod } from './worldFixture.ts'
+import type { World } from './worldFixture.ts'
+
+const held = ({ ec2 }: World): number => ec2.rules.get(GROUP)?.size ?? 0
+const authorizes = ({ ec2 }: World): number => ec2.calls.get('AuthorizeSecurityGroupIngress') ?? 0
+
+async function crowd(world: World, count: number): Promise<void> {
+  for (let index = 1; index <= count; index++) await runPod(world, `p-${String(index)}`, `10.64.1.${String(index)}`)
+}
+
+/** A rule of somebody else. */
+function fill({ ec2 }: World, cidr: string): string {
+  let made = ''
+  ec2.byHand((rules, id) => {
+    made = id
+    const rule = { id, owned: false, description: '', protocol: 'tcp' as Protocol, fromPort: 1, toPort: 1, cidr }
+    rules.get(GROUP)?.set(id, rule)
+  })
+  return made
+}
+
+t.test(
+  'a quota below RULES_PER_GROUP costs one call each five sweeps, and a raised one is filled at once',
+  async (t) => {
+    const world = createWorld([GROUP])
+    world.ec2.quota = 5
+    world.restart()
+    await crowd(world, 12)
+    await world.clock.advance(30_000)
+    t.same([held(world), reasonOf(world, 'p-6')], [5, 'RuleQuotaExceeded'])
+    world.ec2.calls.clear()
+    await world.clock.advance(1_800_000)
+    t.equal(held(world), 5)
+    t.ok(authorizes(world) >= 5 && authorizes(world) <= 6, `${String(authorizes(world))} calls in half an hour`)
+    world.ec2.quota = 10
+    await world.clock.advance(6 * 60_000)
+    t.same([held(world), reasonOf(world, 'p-10'), reasonOf(world, 'p-11')], [10, 'RulesInEffect', 'RuleQuotaExceeded'])
+    world.ec2.quota = 60
+    await world.clock.advance(6 * 60_000)
+    t.same([held(world), reasonOf(world, 'p-12')], [12, 'RulesInEffect'])
+  }
+)
+
+t.test('RULES_PER_GROUP is never passed, whatever EC2 would take', async (t) => {
+  const world = createWorld([GROUP], { RULES_PER_GROUP: '3' })
+  world.restart()
+  await crowd(world, 5)
+  await world.clock.advance(600_000)
+  t.same([held(world), reasonOf(world, 'p-4')], [3, 'RuleQuotaExceeded'])
+})
+
+t.test('the rules of others count, and a place that one of them leaves is given to the oldest', async (t) => {
+  const world = createWorld([GROUP], { RULES_PER_GROUP: '2' })
+  world.ec2.quota = 2
+  const foreign = fill(world, '192.0.2.1/32')
+  world.restart()
+  await crowd(world, 3)
+  await world.clock.advance(5000)
+  t.same(
+    ['p-1', 'p-2', 'p-3'].map((name) => reasonOf(world, name)),
+    ['RulesInEffect', 'RuleQuotaExceeded', 'RuleQuotaExceeded']
+  )
+  t.match(world.cluster.named('p-3')?.condition?.message, /number 2 of|2nd of|2 of 2/)
+  world.ec2.byHand((rules) => rules.get(GROUP)?.delete(foreign))
+  await world.clock.advance(61_000)
+  t.same([reasonOf(world, 'p-2'), reasonOf(world, 'p-3')], ['RulesInEffect', 'RuleQuotaExceeded'])
+})
+
+t.test('a rule of others that a lagging read hides teaches no quota that is too low for good', async (t) => {
+  const world = createWorld([GROUP], { RULES_PER_GROUP: '4' })
+  world.ec2.quota = 4
+  world.restart()
+  await crowd(world, 2)
+  await world.clock.advance(30_000)
+  world.ec2.readBehind = LAG - 1000
+  const foreign = [fill(world, '192.0.2.1/32'), fill(world, '192.0.2.2/32')]
+  await runPod(world, 'late', '10.64.0.9')
+  await world.clock.advance(61_000)
+  t.equal(reasonOf(world, 'late'), 'RuleQuotaExceeded')
+  world.ec2.byHand((rules) => rules.get(GROUP)?.delete(foreign[0] ?? ''))
+  await world.clock.advance(75_000)
+  t.equal(reasonOf(world, 'late'), 'RulesInEffect', 'four fitted before, so four fit')
+})
+
+t.test('each family has its own quota', async (t) => {
+  const world = createWorld([GROUP, OTHER_GROUP], { POD_CIDRS: '10.64.0.0/16,fd00:64::/64', RULES_PER_GROUP: '1' })
+  world.restart()
+  await runPod(world, 'four', '10.64.0.1')
+  await runPod(world, 'six', 'fd00:64::1')
+  await runPod(world, 'full', 'fd00:64::2')
+  await world.clock.advance(5000)
+  t.same(
+    ['four', 'six', 'full'].map((name) => reasonOf(world, name)),
+    ['RulesInEffect', 'RulesInEffect', 'RuleQuotaExceeded']
+  )
+})
