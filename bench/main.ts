@@ -3,6 +3,9 @@
  * and counts. `node bench/main.ts burst churn` runs these sections alone; BENCH=full runs the long ones at full length.
  */
 import { cpus } from 'node:os'
+import { burstBench } from './burst.ts'
+import { churnBench } from './churn.ts'
+import { failoverBench } from './failover.ts'
 import { memoryBench } from './memory.ts'
 import { parserBench } from './parser.ts'
 import { eventBench } from './podEvent.ts'
@@ -10,7 +13,15 @@ import { restartBench } from './restart.ts'
 import { printTable } from './table.ts'
 import type { Section } from './table.ts'
 
-const SECTIONS: readonly Section[] = [parserBench, restartBench, eventBench, memoryBench]
+const SECTIONS: readonly Section[] = [
+  parserBench,
+  burstBench,
+  churnBench,
+  failoverBench,
+  restartBench,
+  eventBench,
+  memoryBench
+]
 
 async function main(): Promise<void> {
   const asked = process.argv.slice(2)

@@ -16,6 +16,8 @@ export interface BenchedWorker {
   logged(message: string): Promise<void>
   /** The sum of a metric over all its labels. */
   metric(name: string): Promise<number>
+  /** Where its inspector listens. */
+  inspectorUrl(): Promise<string>
   /** Bytes of its heap right after a full collection. */
   heap(): Promise<number>
   stop(): Promise<void>
@@ -83,7 +85,7 @@ export async function startWorker({
   createInterface(child.stderr).on('line', (line) => {
     const url = /^Debugger listening on (ws:\S+)/.exec(line)?.[1]
     if (url !== undefined) inspector = url
-    else if (!/^(For help|Debugger attached)/.test(line)) process.stderr.write(`  worker: ${line}\n`)
+    else if (!/^(For help|Debugger (attached|ending))/.test(line)) process.stderr.write(`  worker: ${line}\n`)
   })
   const exited = new Promise<void>((resolve) =>
     child.on('exit', (code, signal) => resolve(void (ended = String(code ?? signal))))
@@ -99,6 +101,10 @@ export async function startWorker({
     )
   const healthPort = (): Promise<number> =>
     until('its health port', () => seen.get('worker started')?.healthPort as number | undefined)
+  const inspectorUrl = (): Promise<string> => {
+    if (inspector === undefined) child.kill('SIGUSR1')
+    return until('its inspector', () => inspector)
+  }
   return {
     pid: child.pid ?? 0,
     startedAt,
@@ -112,10 +118,8 @@ export async function startWorker({
         .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
       return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
     },
-    async heap() {
-      if (inspector === undefined) child.kill('SIGUSR1')
-      return collectedHeap(await until('its inspector', () => inspector))
-    },
+    inspectorUrl,
+    heap: async () => collectedHeap(await inspectorUrl()),
     async stop() {
       child.kill('SIGTERM')
       await exited
