@@ -18,7 +18,6 @@ import {
   WORKER_ACCOUNT
 } from '../../shared/names.ts'
 import {
-  GROUP,
   GROUP_KEY,
   ITEM,
   ITEMS,
@@ -89,7 +88,7 @@ const shown = (of: string): string =>
   `[size(${of}) > 64 ? ${of}.substring(0, 64) + "..." : ${of}].map(c, c.matches("^[ -~]*$") ? strings.quote(c) : "(characters other than ASCII)")[0]`
 const tell = (of: string, sentence: string): string => `${field} + ${shown(of)} + ${sentence}`
 const legacyGroups = (from: string): string =>
-  `${from}.split(",").map(i, i.find(${text(LEGACY_GROUP)})).filter(i, i != "").map(i, i.find(${text(GROUP)}))`
+  `${from}.split(",").map(i, i.find(${text(LEGACY_GROUP)})).filter(i, i != "").map(i, i.trim().replace(":", ""))`
 const written = (of: string): string => `${of}.split(",").filter(i, i.matches(${text(WRITTEN)})).size()`
 const inOrder = (of: string): string =>
   `${of}.findAll(${text(RANGE)}).all(p, int(p.substring(1, p.indexOf("-"))) <= int(p.substring(p.indexOf("-") + 1))

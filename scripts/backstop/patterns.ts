@@ -52,7 +52,6 @@ export const RANGE = `:${PORT}-${PORT}`
 export const LONG_PORT = `:\\d{${String(LAST_PORT).length}}`
 /** The group that an item of the spelling of 2018 begins with, whatever follows its colon. */
 export const LEGACY_GROUP = `^${BLANKS}${inner(GROUP_ID)}(?::|${BLANKS}$)`
-export const GROUP = inner(GROUP_ID)
 export const GROUP_KEY = `^${escape(PREFIX)}${inner(GROUP_ID)}$`
 /** What is written at all, between two commas. */
 export const WRITTEN = '[^ \\t]'
