@@ -13,6 +13,8 @@ export interface Use {
 }
 
 export interface Permissions {
+  /** The answer that {@link permits} would give without asking anybody; undefined when it would ask. */
+  known?(use: Use): boolean | undefined
   /**
    * "No" is the answer false; that nobody could tell is an error.
    * @param signal ends the caller's wait, not the question itself, whose answer serves others

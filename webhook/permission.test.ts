@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Use } from '../shared/permission.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import { describeViolation } from '../shared/violation.ts'
-import { withPermission } from './permission.ts'
+import { stands, withPermission } from './permission.ts'
 import { ALLOWED } from './verdict.ts'
 import type { Invalid, Need } from './verdict.ts'
 
@@ -81,4 +81,15 @@ t.test('a malformed object learns at once what is not permitted either', async (
 t.test('a malformed object is refused as such when nobody could tell, which is told too', async (t) => {
   const told = await withPermission(malformed(), down, 'enforce', signal)
   t.same(told, { ...malformed(), warnings: ['before', 'permission could not be asked for: down'] })
+})
+
+t.test('a verdict stands without asking when nothing is to be asked, or every answer is a known yes', async (t) => {
+  const known = (use: Use): boolean | undefined => (use.groupId === yes.groupId ? true : undefined)
+  const remembering = { ...permissions, known }
+  t.equal(stands({ ...ALLOWED, uses: [yes] }, remembering, 'enforce'), true)
+  t.equal(stands({ ...ALLOWED, uses: [yes, no] }, remembering, 'enforce'), false)
+  t.equal(stands({ ...ALLOWED, uses: [yes] }, { ...permissions, known: () => false }, 'enforce'), false)
+  t.equal(stands({ ...ALLOWED, uses: [yes] }, permissions, 'enforce'), false, 'nothing is known')
+  t.equal(stands({ ...ALLOWED, uses: [no] }, permissions, 'off'), true)
+  t.equal(stands(ALLOWED, permissions, 'enforce'), true)
 })

@@ -7,6 +7,12 @@ import type { Invalid, Need, Verdict } from './verdict.ts'
 
 export type PermissionMode = 'enforce' | 'warn' | 'off'
 
+/** Whether {@link withPermission} would give the verdict back as it is, and ask nobody: then it need not be called. */
+export function stands(verdict: Verdict, permissions: Permissions, mode: PermissionMode): boolean {
+  if (verdict.kind === 'forbidden' || mode === 'off') return true
+  return verdict.uses.every((use) => permissions.known?.(use) === true)
+}
+
 /**
  * Asks about every use at once.
  * @throws what the permissions throw when nobody could tell: that is no refusal

@@ -106,3 +106,17 @@ t.test('a signal ends the wait of one and not the question', async (t) => {
   t.equal(await second, true)
   await t.rejects(permissions.permits(use, impatient.signal), { message: 'out of time' })
 })
+
+t.test('what is remembered is known at once, for as long as it is believed', async (t) => {
+  let now = 0
+  const api = answering({ allowed: true })
+  const permissions = askPermissions(api, { now: () => now })
+  t.equal(permissions.known?.(use), undefined)
+  await permissions.permits(use)
+  now = 9999
+  t.equal(permissions.known?.(use), true)
+  t.equal(permissions.known?.({ ...use, namespace: 'other' }), undefined)
+  now = 10_000
+  t.equal(permissions.known?.(use), undefined)
+  t.equal(api.asked.length, 1, 'nobody was asked')
+})

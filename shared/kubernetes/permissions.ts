@@ -40,12 +40,19 @@ export function askPermissions(api: Pick<Connection, 'request'>, options: Permis
     }
   }
 
+  const keyOf = (use: Use): string => `${use.namespace}/${use.serviceAccount}/${use.groupId}`
+  const recall = (key: string): boolean | undefined => {
+    const answer = answers.get(key)
+    return answer !== undefined && now() < answer.until ? answer.permitted : undefined
+  }
+
   return {
+    known: (use) => recall(keyOf(use)),
     async permits(use, signal) {
       signal?.throwIfAborted()
-      const key = `${use.namespace}/${use.serviceAccount}/${use.groupId}`
-      const known = answers.get(key)
-      if (known !== undefined && now() < known.until) return known.permitted
+      const key = keyOf(use)
+      const known = recall(key)
+      if (known !== undefined) return known
       let question = asking.get(key)
       if (question === undefined) {
         question = ask(key, use)

@@ -1,0 +1,140 @@
+/** One review from its request to its answer: read, decode, decide, ask for permission, encode. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Logger } from '../shared/logger.ts'
+import type { Permissions } from '../shared/permission.ts'
+import { decode, encode } from './admissionReview.ts'
+import type { AdmissionRequest } from './admissionReview.ts'
+import type { BodyReader, Refusal } from './body.ts'
+import { describeDenial } from './denial.ts'
+import { MalformedReview } from './json.ts'
+import type { WebhookMetrics } from './metrics.ts'
+import { stands, withPermission } from './permission.ts'
+import type { PermissionMode } from './permission.ts'
+import type { Verdict } from './verdict.ts'
+
+export interface ReviewOptions {
+  readonly permissions: Permissions
+  readonly mode: PermissionMode
+  readonly metrics: WebhookMetrics
+  readonly logger: Logger
+}
+
+export interface ReviewContext extends ReviewOptions {
+  readonly bodies: BodyReader
+  /** Whether connections should end with the answer under way. */
+  readonly closing: () => boolean
+}
+
+/** Answers one request, whatever is in it. @param query as parsed */
+export type Answering = (incoming: IncomingMessage, outgoing: ServerResponse, query: unknown) => void
+
+/** The API server's own default; our configurations ask for 5 s, which it then says in the query. */
+export const PATIENCE_MS = 10_000
+
+/** As nginx logs a client that did not wait. */
+const CLIENT_GONE = 499
+
+/** Mutation needs no permission, so its verdicts ask for none. */
+export function answerReviews(
+  context: ReviewContext,
+  path: string,
+  decide: (admission: AdmissionRequest) => Verdict
+): Answering {
+  const { bodies, logger, mode, permissions } = context
+  const meter = context.metrics.meter(path)
+
+  return (incoming, outgoing, query) => {
+    const startedAt = meter.start()
+    const succeed = (admission: AdmissionRequest, verdict: Verdict): void => {
+      const text = JSON.stringify(conclude(context, admission, verdict))
+      meter.end(startedAt, send(outgoing, context, 200, JSON_TYPE, text))
+    }
+    const fail = (error: unknown): void => {
+      const { code, message } = describeError(error)
+      if (code >= 500) logger.error({ err: error, path, code }, 'request could not be judged')
+      else logger.warn({ err: message, path, code }, 'request was not an AdmissionReview')
+      meter.end(startedAt, send(outgoing, context, code, TEXT_TYPE, `kube-sg: ${message}\n`))
+    }
+    const onBody = (text: string): void => {
+      try {
+        const admission = decode(readJson(incoming, text))
+        const verdict = decide(admission)
+        if (stands(verdict, permissions, mode)) return succeed(admission, verdict)
+        const patience = AbortSignal.timeout(readTimeout(query))
+        withPermission(verdict, permissions, mode, patience)
+          .then((final) => succeed(admission, final))
+          .catch(fail)
+      } catch (error) {
+        fail(error)
+      }
+    }
+    const onRefusal = (refusal: Refusal): void => {
+      logger.warn({ err: refusal.message, path, code: refusal.code }, 'request was not read')
+      sendRefusal(incoming, outgoing, refusal)
+      meter.end(startedAt, refusal.code)
+    }
+    bodies.read(incoming, onBody, onRefusal, () => meter.end(startedAt, CLIENT_GONE))
+  }
+}
+
+/** Somebody sent what no API server sends. */
+class WrongContentType extends Error {}
+
+/** @throws WrongContentType, MalformedReview */
+function readJson(incoming: IncomingMessage, text: string): unknown {
+  const type = incoming.headers['content-type'] ?? ''
+  if (type !== 'application/json' && !/^application\/json\s*(?:;|$)/i.test(type))
+    throw new WrongContentType("content type must be 'application/json'")
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new MalformedReview('body must be JSON')
+  }
+}
+
+function conclude({ logger, metrics }: ReviewOptions, admission: AdmissionRequest, verdict: Verdict) {
+  metrics.decided(admission.resource, verdict)
+  const answer = encode(admission, verdict)
+  if (verdict.kind !== 'allowed') logger.info(describeDenial(admission, verdict), 'request denied')
+  return answer
+}
+
+/** Never an AdmissionReview: what we could not judge is the failurePolicy's to decide. */
+function describeError(error: unknown): { code: number; message: string } {
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof MalformedReview) return { code: 400, message }
+  return { code: error instanceof WrongContentType ? 415 : 500, message }
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const TEXT_TYPE = 'text/plain; charset=utf-8'
+
+/** Returns the code, or another when nobody is there to read it. */
+function send(outgoing: ServerResponse, context: ReviewContext, code: number, type: string, text: string): number {
+  if (outgoing.destroyed) return CLIENT_GONE
+  const length = Buffer.byteLength(text)
+  const connection = context.closing() || !outgoing.shouldKeepAlive ? 'close' : 'keep-alive'
+  outgoing.writeHead(code, ['content-type', type, 'content-length', String(length), 'connection', connection])
+  // The same bytes when every character is one byte; writing them so is cheaper.
+  outgoing.end(text, length === text.length ? 'latin1' : 'utf8')
+  return code
+}
+
+/** Ends the answer only with the request: closed earlier, the connection would be cut under a client that still sends. */
+function sendRefusal(incoming: IncomingMessage, outgoing: ServerResponse, { code, message }: Refusal): void {
+  const text = `kube-sg: ${message}\n`
+  const again = code === 429 ? { 'retry-after': '1' } : {}
+  const length = Buffer.byteLength(text)
+  outgoing.writeHead(code, { 'content-type': TEXT_TYPE, 'content-length': length, connection: 'close', ...again })
+  outgoing.write(text)
+  incoming.on('close', () => outgoing.end())
+}
+
+/** The API server says its own patience in the query, as Go prints durations; half a second of it is for the way back. */
+export function readTimeout(query: unknown): number {
+  const text = (query as Readonly<Record<string, unknown>> | undefined)?.timeout
+  const match = typeof text === 'string' ? /^(?:(\d{1,3})m)?(\d{1,3})(?:\.\d+)?s$/.exec(text) : null
+  if (match === null) return PATIENCE_MS - 500
+  const milliseconds = (Number(match[1] ?? 0) * 60 + Number(match[2])) * 1000
+  return Math.max(milliseconds - 500, 500)
+}
