@@ -1,11 +1,12 @@
 import t from 'tap'
+import type { SecurityGroupId } from '../shared/rules.ts'
 import { annotationField } from '../shared/violation.ts'
 import type { Violation } from '../shared/violation.ts'
-import { decode, encode } from './admissionReview.ts'
+import { decode, encode, print } from './admissionReview.ts'
 import { MalformedReview } from './json.ts'
 import { pod, review } from './reviewFixture.ts'
 import { ALLOWED } from './verdict.ts'
-import type { Invalid } from './verdict.ts'
+import type { Invalid, Verdict } from './verdict.ts'
 
 const request = decode(review({ object: pod() }))
 const key = 'sg.amazonaws.com/sg-0123abcd'
@@ -146,4 +147,25 @@ t.test('hostile amounts and texts stay small and printable', async (t) => {
   t.equal(warned.at(-1), 'and 35 warnings more')
   t.ok(warned.every((warning) => warning.length <= 250))
   t.ok(warned.join('').length <= 4096)
+})
+
+t.test('what is put together by hand is what would be encoded', async (t) => {
+  const add = { op: 'add' as const, path: '/metadata/finalizers', value: ['sg.amazonaws.com/revoke-rules'] }
+  const groups = ['sg-0123abcd', 'sg-0123abce'] as SecurityGroupId[]
+  const uses = groups.map((groupId) => ({ namespace: 'web', serviceAccount: 'api', groupId, field: 'f' }))
+  const verdicts: Verdict[] = [
+    ALLOWED,
+    { ...ALLOWED, patch: [add] },
+    { ...ALLOWED, patch: [add, { ...add, value: 'x' }], uses, rules: 3 },
+    { ...ALLOWED, uses, rules: 3 },
+    { ...ALLOWED, warnings: ['w'] },
+    invalid([violation('v', 'bad')]),
+    { kind: 'forbidden', reason: 'permission', warnings: [], message: 'may not' }
+  ]
+  for (const uid of ['u-1', '"', '\\', '\n\u2028', '\ud800', '</script>', 'żółć'])
+    for (const verdict of verdicts) {
+      const text = print({ ...request, uid }, verdict)
+      t.same(JSON.parse(text), encode({ ...request, uid }, verdict))
+      t.equal(Buffer.from(text).toString(), text, 'it survives UTF-8')
+    }
 })

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from '../shared/logger.ts'
 import type { Permissions } from '../shared/permission.ts'
-import { decode, encode } from './admissionReview.ts'
+import { decode, print } from './admissionReview.ts'
 import type { AdmissionRequest } from './admissionReview.ts'
 import type { BodyReader, Refusal } from './body.ts'
 import { describeDenial } from './denial.ts'
@@ -46,7 +46,7 @@ export function answerReviews(
   return (incoming, outgoing, query) => {
     const startedAt = meter.start()
     const succeed = (admission: AdmissionRequest, verdict: Verdict): void => {
-      const text = JSON.stringify(conclude(context, admission, verdict))
+      const text = conclude(context, admission, verdict)
       meter.end(startedAt, send(outgoing, context, 200, JSON_TYPE, text))
     }
     const fail = (error: unknown): void => {
@@ -92,9 +92,10 @@ function readJson(incoming: IncomingMessage, text: string): unknown {
   }
 }
 
-function conclude({ logger, metrics }: ReviewOptions, admission: AdmissionRequest, verdict: Verdict) {
+/** Counts and logs a verdict, and puts it into words. */
+function conclude({ logger, metrics }: ReviewOptions, admission: AdmissionRequest, verdict: Verdict): string {
   metrics.decided(admission.resource, verdict)
-  const answer = encode(admission, verdict)
+  const answer = print(admission, verdict)
   if (verdict.kind !== 'allowed') logger.info(describeDenial(admission, verdict), 'request denied')
   return answer
 }
