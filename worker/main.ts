@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
 import { ConfigError, readConfig } from '../shared/config.ts'
 import { serveHealth } from '../shared/health.ts'
+import type { Check } from '../shared/health.ts'
 import { connect } from '../shared/kubernetes/connection.ts'
 import type { Connection } from '../shared/kubernetes/connection.ts'
 import { askPermissions } from '../shared/kubernetes/permissions.ts'
@@ -64,6 +65,20 @@ async function run(
   })
   const wallClock = (): number => Date.now()
   const now = (): number => performance.now()
+  // Served from the beginning, and filled as the process gets on: a slow API server is no reason to be restarted.
+  const ready: Record<string, Check> = {
+    shutdown: () => (stopping ? 'process is shutting down' : undefined),
+    start: () => 'the API server has not been read yet'
+  }
+  const health = await serveHealth({
+    port: settings.HEALTH_PORT,
+    live: {},
+    ready,
+    registry: metrics.registry,
+    logger
+  })
+  closers.unshift(() => health.close())
+  metrics.leads(WORKER_LEASE, false)
   const owner = `${settings.CLUSTER_ID}/${await clusterUid(connection, logger)}`
   // Assigned before anything can call it: writes happen only while we lead.
   let validUntil = (): number => -Infinity
@@ -112,23 +127,15 @@ async function run(
   let leading = false
   const silent = (what: string, lastContact: number): string | undefined =>
     performance.now() - lastContact > WATCH_SILENT ? `the watch of ${what} has been silent for too long` : undefined
-  const health = await serveHealth({
-    port: settings.HEALTH_PORT,
-    live: {},
-    ready: {
-      shutdown: () => (stopping ? 'process is shutting down' : undefined),
-      pods: () => silent('pods', pods.lastContact()),
-      nodes: () => silent('nodes', nodes.reflection.lastContact()),
-      ec2: () => worker.trouble() ?? (leading && !worker.trusted() ? 'EC2 has not been read yet' : undefined)
-    },
-    registry: metrics.registry,
-    logger
-  })
-  closers.unshift(() => health.close())
+  Object.assign(ready, {
+    start: () => undefined,
+    pods: () => silent('pods', pods.lastContact()),
+    nodes: () => silent('nodes', nodes.reflection.lastContact()),
+    ec2: () => worker.trouble() ?? (leading && !worker.trusted() ? 'EC2 has not been read yet' : undefined)
+  } satisfies Record<string, Check>)
   closers.unshift(() => events.flush())
   closers.unshift(() => pods.stop())
   closers.unshift(() => nodes.reflection.stop())
-  metrics.leads(WORKER_LEASE, false)
   logger.info({ healthPort: health.port, owner, region: settings.AWS_REGION }, 'worker started')
   const synced = await Promise.all([pods.synced, nodes.reflection.synced])
   if (synced.includes(false)) return

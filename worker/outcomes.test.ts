@@ -106,7 +106,7 @@ t.test('each pod has one outcome: refused, failed, waiting or in effect', async 
   ])
   t.equal(
     outcomes.get('b')?.message,
-    `EC2 answered InvalidParameterValue (its words) on security group '${GROUP}': EC2 refuses this rule`
+    `EC2 answered InvalidParameterValue (its words) to AuthorizeSecurityGroupIngress on security group '${GROUP}': EC2 refuses this rule`
   )
 })
 

@@ -42,7 +42,10 @@ export function failureOutcome(groupId: SecurityGroupId | undefined, failure: Ec
   const said = failure.kind === 'rejected' && failure.cause instanceof Error ? ` (${failure.cause.message})` : ''
   const where = groupId === undefined ? '' : ` on security group '${groupId}'`
   // The code of a call without an answer is the network's, and changes from try to try.
-  const what = failure.kind === 'unavailable' ? 'EC2 failed or did not answer' : `EC2 answered ${failure.code}${said}`
+  const what =
+    failure.kind === 'unavailable'
+      ? 'EC2 failed or did not answer'
+      : `EC2 answered ${failure.code}${said} to ${failure.action}`
   return { inEffect: false, reason, message: `${what}${where}: ${advice}` }
 }
 

@@ -59,12 +59,15 @@ export const MAX_RULES_PER_CALL = 1000
 
 /** A call to EC2 that failed, in our terms. */
 export class Ec2Failure extends Error {
+  /** Of the EC2 API, such as AuthorizeSecurityGroupIngress. */
+  readonly action: string
   readonly kind: FailureKind
   /** EC2's error code, or the name of the network error. */
   readonly code: string
   constructor(action: string, kind: FailureKind, code: string, cause: unknown) {
     super(`${action} failed with ${code}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
     this.name = 'Ec2Failure'
+    this.action = action
     this.kind = kind
     this.code = code
   }

@@ -151,7 +151,7 @@ t.test('EC2 denies: whose permission is lacking, and the call is counted', async
   await yard.event('denied', 'EC2AccessDenied')
   t.match(
     (await shown(yard, 'denied')).condition,
-    /^False EC2AccessDenied: EC2 answered UnauthorizedOperation on .*IAM role/
+    /^False EC2AccessDenied: EC2 answered UnauthorizedOperation to AuthorizeSecurityGroupIngress on .*IAM role/
   )
   const code = 'action="AuthorizeSecurityGroupIngress",code="UnauthorizedOperation"'
   t.ok(((await scrape()).get(`kube_sg_ec2_calls_total{${code}}`) ?? 0) >= 1)
