@@ -37,6 +37,17 @@ t.test('a living pod that is annotated later is stamped then', async (t) => {
   t.match((await podOf(ns, 'p')).metadata, STAMP)
 })
 
+t.test('a pod in the spelling of 2018 is stamped as any other', async (t) => {
+  const ns = await namespace()
+  t.match(await create(pod(ns, 'bare', { 'sg.amazonaws.com': 'sg-0123abcd:tcp:443' })), {
+    code: 0,
+    stderr: /old spelling/
+  })
+  t.match((await podOf(ns, 'bare')).metadata, STAMP)
+  await create(pod(ns, 'ingress', { 'sg.amazonaws.com/ingress': 'sg-0123abcd:tcp:443' }))
+  t.match((await podOf(ns, 'ingress')).metadata, STAMP)
+})
+
 t.test('a dry run shows the stamp and leaves nothing behind', async (t) => {
   const ns = await namespace()
   const shown = await create(pod(ns, 'p', { [A]: 'tcp:443' }), '--dry-run=server', '-o=json')
