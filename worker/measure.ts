@@ -11,6 +11,7 @@ import type { Crossing, GroupSummary } from './groupSummary.ts'
 import type { GroupState, QueueState, WorkerMetrics, WorkerState } from './metrics.ts'
 import type { PodCache } from './podCache.ts'
 import { waitsForOthers } from './reasons.ts'
+import type { Namesake } from './sweep.ts'
 
 export interface MeasureDeps {
   readonly metrics: WorkerMetrics
@@ -29,12 +30,15 @@ export interface Measure {
   revoked(groupId: SecurityGroupId, rules: readonly Rule[]): void
   /** A run for the group has ended. */
   told(groupId: SecurityGroupId, summary: GroupSummary): void
+  /** Rules of another cluster that was given our id, as the last read has them. */
+  namesakes(rules: readonly Namesake[]): void
   state(queues: Readonly<Record<string, QueueState>>, ec2Unreadable: boolean): WorkerState
 }
 
 export function createMeasure(deps: MeasureDeps): Measure {
   const { cache, findings, logger, metrics, wallClock } = deps
   const groups = createGroupStates()
+  let namesakes: ReadonlyMap<string, Namesake> = new Map()
 
   /** Nothing about the pod has changed since it was told that all is in effect: then somebody took the rule away. */
   const isDrift = (groupId: SecurityGroupId, uid: string): boolean =>
@@ -68,6 +72,16 @@ export function createMeasure(deps: MeasureDeps): Measure {
       const { crossings, orphansFound } = groups.take(groupId, summary)
       metrics.orphansFound(orphansFound)
       for (const crossing of crossings) warn(logger, groupId, crossing)
+    },
+    namesakes(rules) {
+      metrics.namesakeRules(rules.reduce((sum, { count }) => sum + count, 0))
+      const now = new Map(rules.map((rule) => [`${rule.groupId} ${rule.owner}`, rule]))
+      for (const [key, { count, groupId, owner }] of now) {
+        if (namesakes.get(key)?.count === count) continue
+        const keys = { securityGroupID: groupId, owner, rules: count }
+        logger.warn(keys, 'rules of another cluster with our CLUSTER_ID: they are left alone until they are adopted')
+      }
+      namesakes = now
     },
     state: (queues, ec2Unreadable) => ({
       ...podState(cache, wallClock()),

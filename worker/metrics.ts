@@ -191,6 +191,10 @@ function ruleMetrics(make: Makers) {
   drift.inc({ kind: 'deleted' }, 0)
   drift.inc({ kind: 'foreign' }, 0)
   const found = make.counter('kube_sg_orphans_found_total', 'Rules of ours met that nothing we know explains')
+  const namesakes = make.gauge(
+    'kube_sg_namesake_rules',
+    'Rules that carry the owner tag of another cluster with our CLUSTER_ID; docs/ownership.md says how to adopt them'
+  )
   const orphansRevoked = make.counter(
     'kube_sg_orphans_revoked_total',
     'Orphans that were proven to be such, and revoked'
@@ -203,7 +207,8 @@ function ruleMetrics(make: Makers) {
     revokedAfter: (seconds: number) => revokeLag.observe(Math.max(0, seconds)),
     drifted: (kind: 'deleted' | 'foreign') => drift.inc({ kind }),
     orphansFound: (count: number) => found.inc(count),
-    orphansRevoked: (count: number) => orphansRevoked.inc(count)
+    orphansRevoked: (count: number) => orphansRevoked.inc(count),
+    namesakeRules: (count: number) => namesakes.set(count)
   }
 }
 

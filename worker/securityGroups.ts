@@ -43,7 +43,7 @@ export interface ObservedGroup {
 export interface SecurityGroups {
   /** All ingress rules of the groups, ours and foreign ones. */
   readRules(groupIds: readonly SecurityGroupId[]): Promise<RulesRead>
-  /** All ingress rules that carry our owner tag, in whatever group. */
+  /** All ingress rules, in whatever group, that carry our owner tag or that of another cluster with our id. */
   readOwnedRules(): Promise<RulesRead>
   readGroups(groupIds: readonly SecurityGroupId[]): Promise<readonly ObservedGroup[]>
   /** All or nothing. At most {@link MAX_RULES_PER_CALL} rules, each but once. */

@@ -8,7 +8,14 @@ import type { SecurityGroupId } from '../shared/rules.ts'
 import type { Cluster } from './cluster.ts'
 import type { GroupBook } from './groupBook.ts'
 import type { PodCache } from './podCache.ts'
-import type { SecurityGroups } from './securityGroups.ts'
+import type { RulesRead, SecurityGroups } from './securityGroups.ts'
+
+/** Rules in one group that carry the owner tag of another cluster with our id. */
+export interface Namesake {
+  readonly groupId: SecurityGroupId
+  readonly owner: string
+  readonly count: number
+}
 
 export interface SweepDeps {
   readonly cache: PodCache
@@ -23,6 +30,8 @@ export interface SweepDeps {
   readonly logger: Logger
   /** Names of the Node objects that the watch shows. */
   readonly nodeNames: () => ReadonlySet<string>
+  /** Rules of another cluster that was given our id, as the last read has them. */
+  readonly onNamesakes: (rules: readonly Namesake[]) => void
   readonly enqueueGroup: (groupId: SecurityGroupId) => void
   readonly enqueuePod: (uid: string) => void
 }
@@ -34,8 +43,20 @@ const SWEEPS_BETWEEN_PROBES = 5
  * Reads our rules everywhere, by owner tag. From then on what is not known is not there.
  * @throws Ec2Failure
  */
-export async function sweepOwned({ book, ec2 }: SweepDeps): Promise<void> {
-  book.takeOwnedRules(await ec2.readOwnedRules())
+export async function sweepOwned({ book, ec2, onNamesakes }: SweepDeps): Promise<void> {
+  const read = await ec2.readOwnedRules()
+  book.takeOwnedRules(read)
+  onNamesakes(namesakesIn(read))
+}
+
+function namesakesIn({ rules }: RulesRead): Namesake[] {
+  const found: Namesake[] = []
+  for (const [groupId, all] of rules) {
+    const owners = new Map<string, number>()
+    for (const { owner } of all) if (owner !== undefined) owners.set(owner, (owners.get(owner) ?? 0) + 1)
+    for (const [owner, count] of owners) found.push({ groupId, owner, count })
+  }
+  return found
 }
 
 /**

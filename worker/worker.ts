@@ -197,6 +197,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     logger,
     nodeNames: () => deps.nodes.names(),
     now,
+    onNamesakes: (rules) => measure.namesakes(rules),
     wallClock,
     timers,
     interval: settings.SWEEP_INTERVAL,

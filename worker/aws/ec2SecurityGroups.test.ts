@@ -124,7 +124,12 @@ t.test('rules of others, and of a cluster that merely has our id, are foreign', 
     [2, false],
     [3, true]
   ])
-  t.equal((await groups.readOwnedRules()).rules.get(group)?.length, 1)
+  const tagged = (await groups.readOwnedRules()).rules.get(group) ?? []
+  t.same(
+    tagged.map(({ fromPort }) => fromPort).sort(),
+    [2, 3],
+    'those of a cluster with our id are read, to be told of'
+  )
 })
 
 t.test('groups: opted in, not opted in, and one that does not exist', async (t) => {

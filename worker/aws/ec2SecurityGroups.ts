@@ -64,7 +64,7 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
     async readOwnedRules() {
       const startedAt = now()
       const rules = new Map<SecurityGroupId, ObservedRule[]>()
-      sort(await readPages({ Name: `tag:${OWNER_TAG}`, Values: [literal(owner)] }), rules)
+      sort(await readPages({ Name: `tag:${OWNER_TAG}`, Values: [`${literal(clusterId)}/*`] }), rules)
       return { startedAt, rules }
     },
 
