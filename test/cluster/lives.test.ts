@@ -14,7 +14,7 @@ const HTTPS = 'tcp 443-443'
 t.jobs = 12
 
 // The longest first.
-playRows(t, bed, [...NODES, ...ENDS, ...ADDRESSES, ...HANDOVERS])
+void playRows(t, bed, [...NODES, ...ENDS, ...ADDRESSES, ...HANDOVERS])
 
 t.test('a pod gets its rules with its addresses, marked as ours, and says so', { buffered: true }, async (t) => {
   const group = await yard.group()

@@ -5,7 +5,7 @@
 import type { Test } from 'tap'
 import type { Bed } from '../../bed/bed.ts'
 import { FINALIZER, openYard, ruleOn, ruleText } from './pods.ts'
-import type { Yard } from './pods.ts'
+import type { Pod, Yard } from './pods.ts'
 import { kubeletOf } from './kubelet.ts'
 import type { Kubelet } from './kubelet.ts'
 
@@ -58,15 +58,17 @@ export interface Scene {
 let scenes = 0
 let addresses = 0
 
-export const playRows = (t: Test, bed: Bed, rows: readonly Row[]): void => {
-  for (const { name, play } of rows) {
-    // tap awaits it.
-    void t.test(name, { buffered: true }, async (t) => {
-      const { scene, check } = await openScene(bed)
-      await play(scene, t)
-      await check(t)
-    })
-  }
+/** Plays the rows at once, as far as `t.jobs` allows. @returns when all have ended */
+export async function playRows(t: Test, bed: Bed, rows: readonly Row[]): Promise<void> {
+  await Promise.all(
+    rows.map(({ name, play }) =>
+      t.test(name, { buffered: true }, async (t) => {
+        const { scene, check } = await openScene(bed)
+        await play(scene, t)
+        await check(t)
+      })
+    )
+  )
 }
 
 interface Window {
@@ -152,16 +154,16 @@ async function openScene(bed: Bed): Promise<{ scene: Scene; check: (t: Test) => 
   }
   const check = async (t: Test): Promise<void> => {
     await holds([])
-    const held = (await yard.pods()).filter(({ metadata }) => metadata?.finalizers?.includes(FINALIZER))
-    for (const { metadata } of held) {
-      t.equal(metadata?.deletionTimestamp, undefined, `${metadata?.name ?? ''} is not held`)
-    }
+    await yard.until('no ended pod to be held', async () => !(await yard.pods()).some(isHeld))
     const left = (await bed.rules(group)).map(({ ruleId }) => ruleId)
     t.same(left, [foreign], 'the rule of others is untouched')
     t.same(await revokedInVain(bed, group, windows), [], 'nothing was revoked that was wanted')
   }
   return { scene, check }
 }
+
+const isHeld = ({ metadata }: Pod): boolean =>
+  metadata?.deletionTimestamp !== undefined && metadata.finalizers?.includes(FINALIZER) === true
 
 async function leaveForeignRule({ bed, ec2 }: Yard, groupId: string): Promise<string> {
   const office = { IpProtocol: 'tcp', FromPort: 22, ToPort: 22, IpRanges: [{ CidrIp: '192.0.2.0/24' }] }

@@ -143,7 +143,7 @@ export const HANDOVERS: readonly Row[] = [
   }),
 
   row(
-    'two living pods with one address: the later-started holds it, the other is told, and has it afterwards',
+    'two living pods with one address: the later-started holds it, both are told, and the other has it afterwards',
     async (scene, t) => {
       const { kubelet, yard } = scene
       const [address] = scene.addresses()
@@ -155,6 +155,7 @@ export const HANDOVERS: readonly Row[] = [
       await scene.ends([ruleOn(HTTPS, address)], () => kubelet.run('late', [address]))
       await scene.holds([ruleOn(HTTP, address)])
       t.match(await yard.event('early', 'AddressConflict'), address)
+      t.match(await yard.event('late', 'AddressConflict'), address)
       await scene.ends([ruleOn(HTTP, address)], () => kubelet.finish('late', 'Succeeded'))
       await scene.holds([ruleOn(HTTPS, address)])
       scene.wanted([ruleOn(HTTPS, address)])
