@@ -54,9 +54,9 @@ const cases = [
 ]
 for (const { name, at, described, proven } of cases) {
   t.test(`${proven ? 'proven' : 'not proven'}: ${name}`, async (t) =>
-    t.equal(isProvenOrphan(GROUP, rule, at, described, 0), proven)
+    t.equal(isProvenOrphan(GROUP, rule, described === undefined ? at : [...at, described], 0), proven)
   )
 }
 t.test('a rule for more than one address is none that we make, so it is left alone', async (t) => {
-  t.equal(isProvenOrphan(GROUP, { ...rule, cidr: '10.64.0.0/24' }, [], undefined, 0), false)
+  t.equal(isProvenOrphan(GROUP, { ...rule, cidr: '10.64.0.0/24' }, [], 0), false)
 })

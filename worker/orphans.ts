@@ -28,16 +28,13 @@ function mayNeed(pod: ObservedPod, groupId: SecurityGroupId, rule: Rule, now: nu
 /**
  * An orphan is proven when no living pod at its address asks for it, and neither does the pod that its description names.
  * A stranger at the address who asks for nothing is no reason to keep the rule: he is the one it must not serve.
- * @param atAddress every pod that reports the address, from an unlabelled list
- * @param described the pod of the description as it is now; undefined when it is gone, or not named in full
+ * @param near every pod that reports the address, from an unlabelled list, and the pod of the description, as they are now
  */
 export function isProvenOrphan(
   groupId: SecurityGroupId,
   rule: Rule,
-  atAddress: readonly ObservedPod[],
-  described: ObservedPod | undefined,
+  near: readonly ObservedPod[],
   now: number
 ): boolean {
-  const asked = described === undefined ? atAddress : [...atAddress, described]
-  return addressOf(rule) !== undefined && !asked.some((pod) => mayNeed(pod, groupId, rule, now))
+  return addressOf(rule) !== undefined && !near.some((pod) => mayNeed(pod, groupId, rule, now))
 }

@@ -4,11 +4,14 @@ import type { SecurityGroupId } from '../shared/rules.ts'
 import type { Cluster } from './cluster.ts'
 import { podDescribed } from './description.ts'
 import { addressOf, isProvenOrphan } from './orphans.ts'
+import type { ObservedPod } from './pods.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
 export interface ProverOptions {
   readonly cluster: Pick<Cluster, 'pod' | 'podsAt'>
   readonly clusterId: string
+  /** Whatever its object says, the pod keeps no rule of the group: its node is gone, or its use of the group was withdrawn. */
+  readonly hasLostClaim: (groupId: SecurityGroupId, pod: ObservedPod) => boolean
   readonly now: () => number
   readonly logger: Logger
 }
@@ -29,7 +32,7 @@ const LOOK_AGAIN = 30_000
 const SOON = 500
 
 /** @returns proofs for some of the orphans; it rejects when the API server could not be asked */
-export function createProver({ cluster, clusterId, logger, now }: ProverOptions): Prover {
+export function createProver({ cluster, clusterId, hasLostClaim, logger, now }: ProverOptions): Prover {
   const lookedAt = new Map<string, number>()
   return async (groupId, orphans) => {
     for (const [id, at] of lookedAt) if (at + LOOK_AGAIN <= now()) lookedAt.delete(id)
@@ -42,7 +45,9 @@ export function createProver({ cluster, clusterId, logger, now }: ProverOptions)
       const named = podDescribed(clusterId, rule.description)
       const described = named === undefined ? undefined : await cluster.pod(named.namespace, named.name)
       const atAddress = address === undefined ? [] : await cluster.podsAt(address)
-      const orphan = isProvenOrphan(groupId, rule, atAddress, described, now())
+      const near = described === undefined ? atAddress : [...atAddress, described]
+      const able = near.filter((pod) => !hasLostClaim(groupId, pod))
+      const orphan = isProvenOrphan(groupId, rule, able, now())
       const keys = { securityGroupID: groupId, ruleID: rule.id, cidr: rule.cidr, description: rule.description }
       if (orphan) logger.warn(keys, 'found an orphan: no living pod asks for this rule of ours')
       else logger.debug(keys, 'found a rule of ours that no pod we watch claims; it could not be proven an orphan')

@@ -27,6 +27,7 @@ import type { ObservedRule, SecurityGroups } from './securityGroups.ts'
 import { createSettler } from './settle.ts'
 import type { PodEvent } from './settle.ts'
 import type { WorkerSettings } from './settings.ts'
+import { leaveOf } from './standing.ts'
 import { createSweeper } from './sweeper.ts'
 import { optInTag } from '../shared/names.ts'
 import { ruleKey } from '../shared/rules.ts'
@@ -107,7 +108,16 @@ export function createWorker(deps: WorkerDeps): Worker {
     book,
     brake,
     cache,
-    prove: createProver({ cluster, clusterId: settings.CLUSTER_ID, logger, now }),
+    prove: createProver({
+      cluster,
+      clusterId: settings.CLUSTER_ID,
+      hasLostClaim: (groupId, pod) =>
+        cache.view(pod.uid)?.end !== undefined ||
+        leaveOf(book.record(groupId).facts?.optIn) === 'refused' ||
+        permissions.leave(groupId, pod) === 'refused',
+      logger,
+      now
+    }),
     clusterId: settings.CLUSTER_ID,
     ec2,
     logger,

@@ -91,6 +91,16 @@ export class WorldCluster {
     }
   }
 
+  get broken(): boolean {
+    return [...this.#watches.values()].some(({ broken }) => broken)
+  }
+
+  /** It registers, for the first time or again. */
+  addNode(name: string): void {
+    this.nodes.add(name)
+    for (const { cache, wallClock } of this.#watches.values()) cache.reviewNodes(this.nodes, wallClock())
+  }
+
   /** They list again, and watch from there. */
   relist(): void {
     if (this.down) return

@@ -22,6 +22,7 @@ export const OWNER = `${CLUSTER_ID}/uid-of-kube-system`
 
 /** What goes wrong with one call: refused, or lost on the way, before its effect or after it. */
 export type Fault =
+  | 'none'
   | 'throttled'
   | 'denied'
   | 'expired'

@@ -1,0 +1,45 @@
+/** Pods whose status hides an address, met by a worker that has just started: only the rule's description tells whose it is. */
+import t from 'tap'
+import { GROUP } from './podFixture.ts'
+import { createWorld, runPod } from './worldFixture.ts'
+import type { World } from './worldFixture.ts'
+
+const held = ({ ec2 }: World): string[] => [...(ec2.rules.get(GROUP)?.values() ?? [])].map(({ cidr }) => cidr).sort()
+
+async function hidden(environment: Record<string, string> = {}): Promise<World> {
+  const world = createWorld([GROUP], environment)
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  world.cluster.edit('a', { addresses: [] })
+  await world.clock.advance(5000)
+  world.restart()
+  await world.clock.advance(60_000)
+  return world
+}
+
+t.test('the rule stays as long as the pod lives and asks for it', async (t) => {
+  const world = await hidden()
+  t.same(held(world), ['10.64.0.1/32'])
+})
+
+t.test('the rule goes with the pod’s node', async (t) => {
+  const world = await hidden()
+  world.cluster.nodes.clear()
+  await world.clock.advance(150_000)
+  t.same(held(world), [])
+})
+
+t.test('the rule goes with the permission', async (t) => {
+  const world = await hidden({ PERMISSIONS: 'enforce' })
+  world.cluster.may = () => Promise.resolve(false)
+  await world.clock.advance(240_000)
+  t.same(held(world), [])
+})
+
+t.test('the rule goes with the opt-in', async (t) => {
+  const world = await hidden()
+  world.ec2.optIn(GROUP, false)
+  await world.clock.advance(240_000)
+  t.same(held(world), [])
+})
