@@ -60,18 +60,19 @@ export function createMetrics(registry = new Registry(), withProcess = true) {
 }
 
 type Makers = ReturnType<typeof makersFor>['make']
-type OnScrape = (fill: () => void) => void
+/** What was given under the name before is forgotten, with all that it held on to. */
+type OnScrape = (name: string, fill: () => void) => void
 
 /** Gauges of state are filled right before they are read: all at once, at the first of them that a scrape meets. */
 function makersFor(registry: Registry) {
   const registers = [registry]
-  const fills: (() => void)[] = []
+  const fills = new Map<string, () => void>()
   let filled = false
   const collect = (): void => {
     if (filled) return
     filled = true
     queueMicrotask(() => (filled = false))
-    for (const fill of fills) fill()
+    for (const fill of fills.values()) fill()
   }
   const make = {
     counter: <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
@@ -88,7 +89,7 @@ function makersFor(registry: Registry) {
       labelNames: readonly L[] = []
     ): Histogram<L> => new Histogram({ name, help, buckets, labelNames, registers })
   }
-  return { make, onScrape: (fill: () => void) => void fills.push(fill) }
+  return { make, onScrape: (name: string, fill: () => void) => void fills.set(name, fill) }
 }
 
 const CALL_SECONDS = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -164,7 +165,7 @@ function apiMetrics(make: Makers, onScrape: OnScrape) {
     eventsLost: (count: number) => eventsLost.inc(count),
     /** @param read seconds of silence by resource */
     watches: (read: () => Readonly<Record<string, number>>) =>
-      onScrape(() => {
+      onScrape('watches', () => {
         for (const [what, seconds] of Object.entries(read())) silence.set({ resource: what }, seconds)
       })
   }
@@ -261,9 +262,9 @@ function queueMetrics(make: Makers) {
 function stateMetrics(make: Makers, onScrape: OnScrape) {
   const fills: ((state: WorkerState) => void)[] = [podGauges(make), groupGauges(make), queueGauges(make)]
   return {
-    /** What the gauges of state show; without it they show nothing. */
+    /** What the gauges of state show from now on; without it they show nothing. */
     shows: (read: () => WorkerState) =>
-      onScrape(() => {
+      onScrape('state', () => {
         const state = read()
         for (const fill of fills) fill(state)
       })
