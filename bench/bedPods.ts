@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import type { Bed } from '../bed/bed.ts'
 import type { SimulatedCall } from '../bed/simulator.ts'
 import { connect } from '../shared/kubernetes/connection.ts'
-import { trimPod } from '../worker/kubernetes/podTrim.ts'
+import { createPodTrim } from '../worker/kubernetes/podTrim.ts'
 import { reflect } from '../worker/kubernetes/reflector.ts'
 import { endOf } from '../worker/pods.ts'
 import type { ObservedPod } from '../worker/pods.ts'
@@ -59,7 +59,7 @@ export async function watchBedPods(bed: Bed): Promise<BedPods> {
     connection,
     logger,
     path: NAMESPACE_PODS,
-    trim: trimPod,
+    trim: createPodTrim(),
     handler: {
       replaced: (pods) => pods.forEach(see),
       changed: see,

@@ -1,5 +1,6 @@
 /** What is known of every security group that concerns us, and on which addresses it may hold a rule of ours. No I/O. */
 import type { Family, SecurityGroupId } from '../shared/rules.ts'
+import { Multimap } from './multimap.ts'
 import { fillOf, UNREAD, viewOf, withRead, withWrites } from './observation.ts'
 import type { GroupView, Observation, Write } from './observation.ts'
 import type { ObservedGroup, ObservedRule, RulesRead } from './securityGroups.ts'
@@ -58,9 +59,9 @@ export interface GroupBook {
   /** RULES_PER_GROUP holds again. */
   forgetQuota(groupId: SecurityGroupId, families: readonly Family[]): void
   /** Groups in which a rule for this source is known, or possible. */
-  groupsWithSource(cidr: string): ReadonlySet<SecurityGroupId>
+  groupsWithSource(cidr: string): Iterable<SecurityGroupId>
   /** Our rules in the group whose description is this. */
-  groupsDescribing(description: string): ReadonlySet<SecurityGroupId>
+  groupsDescribing(description: string): Iterable<SecurityGroupId>
   /** Drops groups that hold nothing of ours and that nobody asks for. */
   prune(inUse: ReadonlySet<SecurityGroupId>): void
 }
@@ -73,14 +74,13 @@ const BLANK: GroupRecord = {
   revokeLostAt: -Infinity,
   unmodifiable: new Set()
 }
-const NONE: ReadonlySet<SecurityGroupId> = new Set()
 
 /** @param lag EC2_READ_LAG in milliseconds */
 export function createGroupBook(lag: number): GroupBook {
   const records = new Map<SecurityGroupId, GroupRecord>()
   const views = new Map<SecurityGroupId, GroupView>()
-  const bySource = new Map<string, Set<SecurityGroupId>>()
-  const byDescription = new Map<string, Set<SecurityGroupId>>()
+  const bySource = new Multimap<string, SecurityGroupId>()
+  const byDescription = new Multimap<string, SecurityGroupId>()
 
   const record = (groupId: SecurityGroupId): GroupRecord => records.get(groupId) ?? BLANK
   const view = (groupId: SecurityGroupId): GroupView => views.get(groupId) ?? viewOf(UNREAD)
@@ -89,7 +89,7 @@ export function createGroupBook(lag: number): GroupBook {
     const next = { ...record(groupId), ...change }
     records.set(groupId, next)
     if (change.observation === undefined) return
-    index(groupId, view(groupId), 'remove')
+    index(groupId, view(groupId), 'delete')
     const seen = viewOf(next.observation)
     views.set(groupId, seen)
     index(groupId, seen, 'add')
@@ -101,13 +101,13 @@ export function createGroupBook(lag: number): GroupBook {
     if (Object.keys(quota).length > 0) records.set(groupId, { ...next, quota })
   }
 
-  const index = (groupId: SecurityGroupId, { owned, unseen }: GroupView, how: 'add' | 'remove'): void => {
+  const index = (groupId: SecurityGroupId, { owned, unseen }: GroupView, how: 'add' | 'delete'): void => {
     const sources = [
       ...owned.map(({ cidr }) => cidr),
       ...[...unseen.keys()].map((key) => key.slice(key.lastIndexOf(' ') + 1))
     ]
-    for (const source of sources) mark(bySource, source, groupId, how)
-    for (const { description } of owned) mark(byDescription, description, groupId, how)
+    for (const source of sources) bySource[how](source, groupId)
+    for (const { description } of owned) byDescription[how](description, groupId)
   }
 
   const takeRead = (
@@ -169,8 +169,8 @@ export function createGroupBook(lag: number): GroupBook {
       const left = Object.entries(record(groupId).quota).filter(([family]) => !families.includes(family as Family))
       put(groupId, { quota: Object.fromEntries(left) })
     },
-    groupsWithSource: (cidr) => bySource.get(cidr) ?? NONE,
-    groupsDescribing: (description) => byDescription.get(description) ?? NONE,
+    groupsWithSource: (cidr) => bySource.get(cidr),
+    groupsDescribing: (description) => byDescription.get(description),
     prune(inUse) {
       for (const groupId of records.keys()) {
         const { owned, unseen } = view(groupId)
@@ -189,15 +189,4 @@ function mapQuota(
 ): GroupRecord['quota'] {
   const entries = Object.entries(quota) as [Family, LearnedQuota][]
   return Object.fromEntries(entries.map(([family, learned]) => [family, change(learned, family)]))
-}
-
-function mark(
-  index: Map<string, Set<SecurityGroupId>>,
-  key: string,
-  groupId: SecurityGroupId,
-  how: 'add' | 'remove'
-): void {
-  const groups = index.get(key) ?? new Set()
-  if (how === 'add') index.set(key, groups.add(groupId))
-  else if (groups.delete(groupId) && groups.size === 0) index.delete(key)
 }

@@ -1,20 +1,24 @@
-/** Sets by key, without empty ones. */
-export class Multimap<K, V> {
-  readonly #sets = new Map<K, Set<V>>()
+/** Sets by key, without empty ones. A key with one value costs no Set: of tens of thousands of addresses hardly one has two. */
+export class Multimap<K, V extends string> {
+  readonly #values = new Map<K, V | Set<V>>()
   add(key: K, value: V): void {
-    const set = this.#sets.get(key)
-    if (set === undefined) this.#sets.set(key, new Set([value]))
-    else set.add(value)
+    const held = this.#values.get(key)
+    if (held === undefined) this.#values.set(key, value)
+    else if (typeof held !== 'string') held.add(value)
+    else if (held !== value) this.#values.set(key, new Set([held, value]))
   }
   delete(key: K, value: V): void {
-    const set = this.#sets.get(key)
-    set?.delete(value)
-    if (set?.size === 0) this.#sets.delete(key)
+    const held = this.#values.get(key)
+    if (held === value) this.#values.delete(key)
+    else if (typeof held === 'object' && held.delete(value) && held.size === 1)
+      for (const last of held) this.#values.set(key, last)
   }
-  get(key: K): ReadonlySet<V> {
-    return this.#sets.get(key) ?? new Set<V>()
+  /** Not to be read while it is changed: take a copy. */
+  get(key: K): Iterable<V> {
+    const held = this.#values.get(key)
+    return held === undefined ? [] : typeof held === 'object' ? held : [held]
   }
   keys(): Iterable<K> {
-    return this.#sets.keys()
+    return this.#values.keys()
   }
 }

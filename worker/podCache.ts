@@ -11,7 +11,7 @@ import { Multimap } from './multimap.ts'
 import { addressOf } from './orphans.ts'
 import { startedLater } from './pods.ts'
 import type { ObservedPod } from './pods.ts'
-import { endSeen, groupsOf, rememberAddresses, signature } from './podView.ts'
+import { decideAlike, endSeen, groupsOf, rememberAddresses } from './podView.ts'
 
 /** A rule that a pod had reason to hold until it ended or changed its mind. */
 export interface FormerClaim {
@@ -59,13 +59,13 @@ export interface PodCache {
    */
   beginRemembering(now: number): void
   /** Groups in which the pod has former claims. */
-  formerGroups(uid: string): ReadonlySet<SecurityGroupId>
+  formerGroups(uid: string): Iterable<SecurityGroupId>
   forget(groupId: SecurityGroupId, key: RuleKey): void
 }
 
 export function createPodCache(listener: PodCacheListener): PodCache {
   const views = new Map<string, PodView>()
-  const byName = new Map<string, string>()
+  const byName = new Multimap<string, string>()
   const byGroup = new Multimap<SecurityGroupId, string>()
   const byAddress = new Multimap<string, string>()
   const byNode = new Multimap<string, string>()
@@ -79,14 +79,18 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const former = new Map<SecurityGroupId, Map<RuleKey, FormerClaim>>()
   const formerByPod = new Multimap<string, SecurityGroupId>()
 
-  const nameOf = (pod: ObservedPod): string => `${pod.namespace}/${pod.name}`
+  /** A name is one pod's at a time in its namespace, and most names are in one namespace. */
+  const uidNamed = (namespace: string, name: string): string | undefined => {
+    for (const uid of byName.get(name)) if (views.get(uid)?.pod.namespace === namespace) return uid
+    return undefined
+  }
 
   const unindex = (view: PodView): void => {
     const { uid } = view.pod
     for (const groupId of groupsOf(view.pod)) byGroup.delete(groupId, uid)
     for (const address of view.addresses) byAddress.delete(address, uid)
     if (view.pod.nodeName !== undefined) byNode.delete(view.pod.nodeName, uid)
-    if (byName.get(nameOf(view.pod)) === uid) byName.delete(nameOf(view.pod))
+    byName.delete(view.pod.name, uid)
   }
 
   const index = (view: PodView): void => {
@@ -95,7 +99,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     for (const groupId of groupsOf(view.pod)) byGroup.add(groupId, uid)
     if (view.end === undefined) for (const address of view.addresses) byAddress.add(address, uid)
     if (view.pod.nodeName !== undefined) byNode.add(view.pod.nodeName, uid)
-    byName.set(nameOf(view.pod), uid)
+    byName.add(view.pod.name, uid)
   }
 
   /** Claims of `before` that `after` no longer makes become former ones. An ended pod seen first may have claimed all it asks. */
@@ -167,7 +171,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
 
   const put = (pod: ObservedPod, now: number): void => {
     const before = views.get(pod.uid)
-    const namesake = byName.get(nameOf(pod))
+    const namesake = uidNamed(pod.namespace, pod.name)
     // A name is given out again only once its last holder is gone.
     if (namesake !== undefined && namesake !== pod.uid) gone(namesake, now)
     const nodeGone = pod.nodeName !== undefined && goneNodes.has(pod.nodeName)
@@ -175,15 +179,19 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     const sticky = before?.end !== undefined && before.end.reason !== 'nodeGone' ? before.end : undefined
     const end = sticky ?? (ended !== undefined && before?.end?.reason === ended.reason ? before.end : ended)
     const after: PodView = { pod, addresses: rememberAddresses(pod, before), end }
-    if (before !== undefined) unindex(before)
-    rememberClaims(before, after, now)
-    index(after)
+    const alike = before !== undefined && decideAlike(before, after)
+    if (alike && before.pod.nodeName === pod.nodeName) views.set(pod.uid, after)
+    else {
+      if (before !== undefined) unindex(before)
+      rememberClaims(before, after, now)
+      index(after)
+    }
     // The status of an ended pod goes on naming an address that it no longer has.
     for (const address of end === undefined ? pod.addresses : []) {
       dropRemembered(address, pod, before !== undefined && !before.addresses.includes(address), now)
     }
     revisions.set(pod.uid, ++revision)
-    if (before === undefined || signature(before) !== signature(after)) {
+    if (!alike) {
       changes.set(pod.uid, now)
       listener.groupsTouched(touchedBy(before, after))
     }
@@ -262,7 +270,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       return pods.length === 0 ? undefined : pods.reduce(startedLater).uid
     },
     named(namespace, name) {
-      const uid = byName.get(`${namespace}/${name}`)
+      const uid = uidNamed(namespace, name)
       return uid === undefined ? undefined : views.get(uid)
     },
     groups: () => new Set([...byGroup.keys(), ...former.keys()]),

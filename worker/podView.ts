@@ -1,4 +1,5 @@
 /** How what is seen of a pod now goes together with what was seen of it before. Pure. */
+import type { Declaration } from '../shared/annotation.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import type { PodView } from './desired.ts'
 import { endOf } from './pods.ts'
@@ -12,7 +13,8 @@ export function groupsOf(pod: ObservedPod): Set<SecurityGroupId> {
 /** An address stays the pod's while its status is blank, until the status names another of that family. */
 export function rememberAddresses(pod: ObservedPod, before: PodView | undefined): readonly string[] {
   const named = new Set(pod.addresses.map((address) => address.includes(':')))
-  return [...pod.addresses, ...(before?.addresses ?? []).filter((address) => !named.has(address.includes(':')))]
+  const hidden = (before?.addresses ?? []).filter((address) => !named.has(address.includes(':')))
+  return hidden.length === 0 ? pod.addresses : [...pod.addresses, ...hidden]
 }
 
 /**
@@ -31,14 +33,20 @@ export function endSeen(
   return { ...end, at: sawItLive ? now : Math.min(end.at, now) }
 }
 
-/** What decides about rules, as one text, so that a heartbeat touches nothing. */
-export function signature({ pod, addresses, end }: PodView): string {
-  return JSON.stringify([
-    pod.declaration.requests,
-    addresses,
-    end !== undefined,
-    pod.finalized,
-    pod.hostNetwork,
-    pod.serviceAccountName
-  ])
+/** Whether both decide the same about rules, so that a heartbeat touches nothing. */
+export function decideAlike(one: PodView, other: PodView): boolean {
+  return (
+    sameRequests(one.pod.declaration, other.pod.declaration) &&
+    sameTexts(one.addresses, other.addresses) &&
+    (one.end === undefined) === (other.end === undefined) &&
+    one.pod.finalized === other.pod.finalized &&
+    one.pod.hostNetwork === other.pod.hostNetwork &&
+    one.pod.serviceAccountName === other.pod.serviceAccountName
+  )
 }
+
+const sameRequests = (one: Declaration, other: Declaration): boolean =>
+  one === other || JSON.stringify(one.requests) === JSON.stringify(other.requests)
+
+const sameTexts = (one: readonly string[], other: readonly string[]): boolean =>
+  one === other || (one.length === other.length && one.every((text, index) => text === other[index]))

@@ -5,7 +5,7 @@ import { isOurs } from '../../shared/annotation.ts'
 import type { PodRef } from '../../shared/podRef.ts'
 import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, MIRROR_POD_KEY } from '../../shared/names.ts'
 import type { Cluster } from '../cluster.ts'
-import { trimPod } from './podTrim.ts'
+import { createPodTrim } from './podTrim.ts'
 import type { RawPod } from './podTrim.ts'
 import { list } from './reflectorList.ts'
 
@@ -18,6 +18,7 @@ interface PodList {
 }
 
 export function clusterOf(connection: Connection): Cluster {
+  const trimPod = createPodTrim()
   const podPath = ({ namespace, name }: Pick<PodRef, 'namespace' | 'name'>): string =>
     `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`
 

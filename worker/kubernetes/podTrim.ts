@@ -3,6 +3,8 @@ import { canonicalAddress } from '../../shared/address.ts'
 import { ours, parseAnnotations } from '../../shared/annotation.ts'
 import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, MIRROR_POD_KEY } from '../../shared/names.ts'
 import type { Condition, ObservedPod } from '../pods.ts'
+import { createSharing } from './sharing.ts'
+import type { Sharing } from './sharing.ts'
 
 /** The parts of a Pod that are read (k8s.io/api/core/v1). Everything may be missing: the API server leaves out what is empty. */
 export interface RawPod {
@@ -39,8 +41,16 @@ interface RawContainerStatus {
   readonly state?: { readonly running?: unknown; readonly terminated?: { readonly finishedAt?: string | null } }
 }
 
-/** @throws Error when it is no Pod at all, for then nothing could be told of it */
-export function trimPod(object: unknown): ObservedPod {
+/**
+ * The pods of one Deployment say mostly the same: what they have in common is kept once by each trimmer.
+ * @returns a trimmer; it throws an Error when it is given no Pod at all, for then nothing could be told of it
+ */
+export function createPodTrim(): (object: unknown) => ObservedPod {
+  const sharing = createSharing()
+  return (object) => trimPod(object, sharing)
+}
+
+function trimPod(object: unknown, { of, text }: Sharing): ObservedPod {
   const { metadata, spec, status } = object as RawPod
   if (metadata?.uid === undefined || metadata.name === undefined || metadata.namespace === undefined) {
     throw new Error('the API server sent a Pod without uid, name or namespace')
@@ -48,27 +58,28 @@ export function trimPod(object: unknown): ObservedPod {
   const createdAt = time(metadata.creationTimestamp) ?? 0
   const mirror = metadata.annotations?.[MIRROR_POD_KEY] !== undefined
   const mine = mirror ? {} : ours(metadata.annotations)
+  const nodeName = spec?.nodeName
   const addresses = (status?.podIPs ?? [{ ip: status?.podIP ?? '' }]).map(({ ip }) => canonicalAddress(ip ?? ''))
   return {
-    namespace: metadata.namespace,
+    namespace: text(metadata.namespace),
     name: metadata.name,
     uid: metadata.uid,
     createdAt,
     startedAt: time(status?.startTime) ?? createdAt,
     deletionTimestamp: time(metadata.deletionTimestamp),
     gracePeriodSeconds: metadata.deletionGracePeriodSeconds,
-    phase: status?.phase ?? '',
+    phase: text(status?.phase ?? ''),
     hostNetwork: spec?.hostNetwork ?? false,
-    nodeName: spec?.nodeName === '' ? undefined : spec?.nodeName,
-    serviceAccountName: spec?.serviceAccountName ?? 'default',
+    nodeName: nodeName === undefined || nodeName === '' ? undefined : text(nodeName),
+    serviceAccountName: text(spec?.serviceAccountName ?? 'default'),
     addresses: [...new Set(addresses.filter((address) => address !== undefined))],
-    declaration: parseAnnotations(mine),
+    declaration: of('declaration', Object.entries(mine).flat(), () => parseAnnotations(mine)),
     annotated: Object.keys(mine).length > 0,
     labelled: metadata.labels?.[MANAGED_LABEL] === MANAGED_VALUE,
     finalized: metadata.finalizers?.includes(FINALIZER) ?? false,
     heldByFinalizer: (metadata.finalizers?.length ?? 0) > 0,
     containersTerminatedAt: terminatedAt(spec?.containers?.length ?? 0, status),
-    condition: conditionOf(status)
+    condition: conditionOf(status, of)
   }
 }
 
@@ -90,12 +101,10 @@ function terminatedAt(containers: number, status: RawPod['status']): number | un
   return times.length === 0 ? undefined : Math.max(...times)
 }
 
-function conditionOf(status: RawPod['status']): Condition | undefined {
+function conditionOf(status: RawPod['status'], of: Sharing['of']): Condition | undefined {
   const found = status?.conditions?.find(({ type }) => type === CONDITION)
   if (found === undefined) return undefined
-  return {
-    status: found.status === 'True' ? 'True' : 'False',
-    reason: found.reason ?? '',
-    message: found.message ?? ''
-  }
+  const { message = '', reason = '' } = found
+  const truth = found.status === 'True' ? 'True' : 'False'
+  return of<Condition>('condition', [truth, reason, message], () => ({ status: truth, reason, message }))
 }

@@ -6,7 +6,7 @@ import type { Logger } from '../../shared/logger.ts'
 import { MANAGED_LABEL, MANAGED_VALUE } from '../../shared/names.ts'
 import type { WorkerMetrics } from '../metrics.ts'
 import type { PodCache } from '../podCache.ts'
-import { trimPod } from './podTrim.ts'
+import { createPodTrim } from './podTrim.ts'
 import { reflect } from './reflector.ts'
 import type { RawObject, ReflectOptions, Reflection } from './reflector.ts'
 
@@ -29,7 +29,7 @@ export function watchPods(options: WatchOptions, cache: PodCache): Reflection {
     logger,
     path: '/api/v1/pods',
     labelSelector: `${MANAGED_LABEL}=${MANAGED_VALUE}`,
-    trim: trimPod,
+    trim: createPodTrim(),
     ...counted(options, 'pods'),
     handler: {
       replaced(pods) {
