@@ -4,7 +4,7 @@ import { ruleKey } from '../shared/rules.ts'
 import type { Rule, RuleKey } from '../shared/rules.ts'
 import type { Claim } from './desired.ts'
 import { createGroupStates, summarize } from './groupSummary.ts'
-import type { SummaryFacts } from './groupSummary.ts'
+import type { QuotaUse, SummaryFacts } from './groupSummary.ts'
 import { GROUP, podOf } from './podFixture.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
@@ -15,6 +15,8 @@ const claim = (it: Rule, uid = 'a'): [RuleKey, Claim] => [
   ruleKey(it),
   { rule: it, pod: podOf(uid), authorizable: true }
 ]
+
+const useOf = (used: number, quota = 60): QuotaUse => ({ ipv4: { used, quota }, ipv6: { used: 0, quota: 60 } })
 
 function factsOf(
   tweak: Partial<SummaryFacts> & { owned?: Rule[]; foreign?: Rule[]; claims?: [RuleKey, Claim][] } = {}
@@ -30,7 +32,7 @@ function factsOf(
     missing: false,
     desired: { claims: new Map(claims), refusals: [] },
     view,
-    quota: { ipv4: 60, ipv6: 60 },
+    quota: { ipv4: 60, ipv6: 50 },
     waiting: [],
     orphans: [],
     ...rest
@@ -39,7 +41,7 @@ function factsOf(
 
 t.test('rules are counted by family, foreign ones included', async (t) => {
   const facts = factsOf({ owned: [rule(1), rule(1, 'fd00:64::7/128')], foreign: [rule(2), rule(3, '192.0.2.0/24')] })
-  t.same(summarize(facts).rules, { ipv4: 3, ipv6: 1 })
+  t.same(summarize(facts).use, { ipv4: { used: 3, quota: 60 }, ipv6: { used: 1, quota: 50 } })
 })
 
 t.test('relied on are claims that only a foreign rule puts into effect', async (t) => {
@@ -77,12 +79,7 @@ t.test('warnings come in turns, however the group fills and empties', async () =
         const states = createGroupStates()
         let warned = false
         return steps.every(({ inUse, quota, rules }) => {
-          const summary = {
-            ...summarize(factsOf()),
-            inUse,
-            rules: { ipv4: rules, ipv6: 0 },
-            quota: { ipv4: quota, ipv6: 60 }
-          }
+          const summary = { ...summarize(factsOf()), inUse, use: useOf(rules, quota) }
           const { crossings } = states.take(GROUP, summary)
           const before = warned
           for (const { nearlyFull } of crossings) warned = nearlyFull

@@ -1,16 +1,18 @@
 /** A group's state as one value that can be printed, and what its change from the last one tells. Pure. */
-import { familyOf, ruleKey } from '../shared/rules.ts'
+import { ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import type { Claim, Desired } from './desired.ts'
+import { fillOf } from './observation.ts'
 import type { GroupView } from './observation.ts'
 import type { ObservedRule } from './securityGroups.ts'
+
+export type QuotaUse = Readonly<Record<Family, { readonly used: number; readonly quota: number }>>
 
 export interface GroupSummary {
   /** Living pods ask for it, or it holds a rule of ours. */
   readonly inUse: boolean
-  /** Rules that it holds, foreign ones included. */
-  readonly rules: Readonly<Record<Family, number>>
-  readonly quota: Readonly<Record<Family, number>>
+  /** Rules that it holds, foreign ones included, and how many it may hold. */
+  readonly use: QuotaUse
   /** Pods for which it has no room. */
   readonly waiting: number
   /** Ids of our rules that nothing explains. */
@@ -31,23 +33,19 @@ export interface SummaryFacts {
 }
 
 export function summarize({ desired, missing, orphans, quota, view, waiting }: SummaryFacts): GroupSummary {
-  const rules = { ipv4: 0, ipv6: 0 }
-  const ours = new Set<RuleKey>()
-  for (const rule of view.owned) {
-    rules[familyOf(rule.cidr)] += 1
-    ours.add(ruleKey(rule))
-  }
+  const ours = new Set(view.owned.map(ruleKey))
   const reliedOn = new Set<RuleKey>()
   for (const rule of view.foreign) {
-    rules[familyOf(rule.cidr)] += 1
     const key = ruleKey(rule)
     if (desired.claims.has(key) && !ours.has(key)) reliedOn.add(key)
   }
   const asked = desired.claims.size + desired.refusals.length > 0
   return {
     inUse: !missing && (asked || view.owned.length > 0),
-    rules,
-    quota,
+    use: {
+      ipv4: { used: fillOf(view, 'ipv4'), quota: quota.ipv4 },
+      ipv6: { used: fillOf(view, 'ipv6'), quota: quota.ipv6 }
+    },
     waiting: new Set(waiting.map(({ pod }) => pod.uid)).size,
     orphans: new Set(orphans.map(({ id }) => id)),
     reliedOn
@@ -83,7 +81,7 @@ export function createGroupStates(): GroupStates {
       else states.delete(groupId)
       const crossings: Crossing[] = []
       for (const family of ['ipv4', 'ipv6'] as const) {
-        const [rules, quota] = [summary.rules[family], summary.quota[family]]
+        const { quota, used: rules } = summary.use[family]
         const key = `${groupId} ${family}`
         const level = warned.has(key) ? ROOM_AGAIN : NEARLY_FULL
         const nearlyFull = summary.inUse && rules > 0 && rules >= level * quota

@@ -17,10 +17,14 @@ import { createPodCache } from './podCache.ts'
 import { asking, GROUP, OTHER_GROUP, podOf } from './podFixture.ts'
 import type { ObservedPod } from './pods.ts'
 
+const useOf = (ipv4: number, ipv6: number, quota = 60): GroupSummary['use'] => ({
+  ipv4: { used: ipv4, quota },
+  ipv6: { used: ipv6, quota }
+})
+
 const EMPTY: GroupSummary = {
   inUse: true,
-  rules: { ipv4: 0, ipv6: 0 },
-  quota: { ipv4: 60, ipv6: 60 },
+  use: useOf(0, 0),
   waiting: 0,
   orphans: new Set(),
   reliedOn: new Set()
@@ -186,7 +190,7 @@ t.test('what pods have of their groups is counted by reason, and follows', async
 
 t.test('a group has series while it is in use, and none after', async (t) => {
   const s = scene()
-  s.measure.told(GROUP, { ...EMPTY, rules: { ipv4: 12, ipv6: 3 }, waiting: 2 })
+  s.measure.told(GROUP, { ...EMPTY, use: useOf(12, 3), waiting: 2 })
   t.same(await s.read('kube_sg_group_rules'), [
     `security_group=${GROUP} family=ipv4 12`,
     `security_group=${GROUP} family=ipv6 3`
@@ -202,7 +206,7 @@ t.test('a group that is nearly full is warned of once, and again only after ther
   const s = scene()
   const told = (ipv4: number, ipv6 = 0, quota = 60): string[] => {
     s.logged.length = 0
-    s.measure.told(GROUP, { ...EMPTY, rules: { ipv4, ipv6 }, quota: { ipv4: quota, ipv6: quota } })
+    s.measure.told(GROUP, { ...EMPTY, use: useOf(ipv4, ipv6, quota) })
     return s.logged.map(({ family = '', level }) => `${String(level)} ${family}`)
   }
   t.same(told(47), [])

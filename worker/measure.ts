@@ -116,7 +116,11 @@ function podState(cache: PodCache, now: number): Pick<WorkerState, 'pods' | 'inv
   return { pods, invalidPods, heldPods, oldestHold: (now - oldestEnd) / 1000 }
 }
 
-function groupState(groupId: SecurityGroupId, { quota, rules, waiting }: GroupSummary): GroupState {
-  const families = (['ipv4', 'ipv6'] as const).map((family) => ({ family, rules: rules[family], quota: quota[family] }))
+function groupState(groupId: SecurityGroupId, { use, waiting }: GroupSummary): GroupState {
+  const families = (['ipv4', 'ipv6'] as const).map((family) => ({
+    family,
+    rules: use[family].used,
+    quota: use[family].quota
+  }))
   return { groupId, families, waiting }
 }

@@ -101,10 +101,12 @@ function conclude(
   const { desired, plan } = decide(deps, groupId, () => false)
   const former = new Set([...cache.formerClaims(groupId).values()].map(({ pod }) => pod.uid))
   for (const uid of heldBy(deps, groupId, plan.orphans)) former.add(uid)
+  // Most of what is left over is explained, and merely could not be revoked.
+  const orphans = plan.orphans.length === 0 ? [] : decide(deps, groupId).plan.orphans
   settleFormerClaims(deps, groupId, desired)
   const view = book.view(groupId)
   const quota = quotaOf(deps, groupId)
-  const { orphans, waiting } = plan
+  const { waiting } = plan
   const missing = book.record(groupId).facts?.exists === false
   deps.tell(
     groupId,

@@ -159,6 +159,28 @@ t.test('EC2 denies: whose permission is lacking, and the call is counted', async
   await bed.clearFaults()
 })
 
+t.test('EC2 denies a revoke: the pod is held, says why, and its rules are no orphans', async (t) => {
+  const group = await yard.group()
+  await yard.pod('stuck', group)
+  await yard.granted(group, [HTTPS], 'stuck')
+  await bed.fault({ action: 'RevokeSecurityGroupIngress', fault: 'unauthorized' })
+  await yard.delete('stuck')
+  await yard.event('stuck', 'RevokeFailed')
+  const { condition } = await shown(yard, 'stuck')
+  t.match(
+    condition,
+    /^False RevokeFailed: \d of its rules (is|are) not revoked yet: EC2 answered UnauthorizedOperation to Revoke/
+  )
+  const samples = await scrape()
+  t.equal(samples.get('kube_sg_pods_held'), 1)
+  t.ok((samples.get('kube_sg_oldest_hold_seconds') ?? 0) >= 5)
+  t.equal(samples.get('kube_sg_orphan_rules'), 0)
+  t.ok((samples.get('workqueue_retries_total{name="groups"}') ?? 0) >= 1)
+  await bed.clearFaults()
+  await yard.gone('stuck')
+  await yard.empty(group)
+})
+
 t.test('no permission: the Role went between admission and the address', async (t) => {
   const other = await openYardIn('unpermitted')
   const group = await other.group()
