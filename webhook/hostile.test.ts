@@ -169,8 +169,11 @@ t.test('who sends more than 7 MiB learns so, also when the rest is sent first; w
   const socket = open(port)
   const answer = heard(socket)
   socket.write(head(POST, JSON_TYPE, `content-length: ${27 * 2 ** 20}`))
+  let broken: Error | undefined
+  socket.on('error', (error) => (broken = error))
   await send(socket, 27)
   t.match(await answer, /^HTTP\/1\.1 413 .*the review is larger than 7 MiB: make the object smaller/s)
+  t.equal(broken, undefined, 'not cut while it sends')
   const endless = open(port)
   const cut = heard(endless)
   endless.write(head(POST, JSON_TYPE, 'content-length: 99999999999'))
