@@ -9,6 +9,7 @@ import type { ElectionTiming } from '../election.ts'
 import { campaign } from './leaseCampaign.ts'
 import type { Campaign } from './leaseCampaign.ts'
 import { createLeaseStore } from './leaseStore.ts'
+import { watchReleases } from './leaseWatch.ts'
 
 export interface ElectOptions extends ElectionTiming {
   readonly connection: Connection
@@ -22,7 +23,7 @@ export interface ElectOptions extends ElectionTiming {
 }
 
 /**
- * Runs until stopped or lost. A holder that dies is followed after leaseDuration, plus a retryPeriod at most. An API
+ * Runs until stopped or lost. A holder that stops is followed at once, one that dies after leaseDuration, plus a retryPeriod at most. An API
  * server that is silent for less than renewDeadline less retryPeriod costs nothing.
  * `performance.now()` stands still while a machine is suspended: one that wakes up may lead for a moment too long.
  * @throws Error when the three times cannot work together
@@ -43,6 +44,7 @@ export function elect(options: ElectOptions): Campaign {
       random: Math.random
     },
     logger,
+    watchReleases: (onRelease, signal) => void watchReleases(options, onRelease, signal),
     onLead: options.onLead,
     onLost: options.onLost
   })

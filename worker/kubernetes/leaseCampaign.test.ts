@@ -47,6 +47,8 @@ interface Server {
   lease: { record: LeaseRecord; version: number } | undefined
   /** Connection refused until then. */
   downUntil: number
+  /** Who watches for the lease being given back. */
+  readonly watches: Set<() => void>
 }
 
 interface Process {
@@ -100,6 +102,7 @@ function start(world: World, server: Server, identity: string, drawFate: () => F
         (): StoredLease | 'conflict' => {
           if (previous?.version !== server.lease?.version) return 'conflict'
           server.lease = { record, version: ++versions }
+          if (record.holderIdentity === '') for (const tell of server.watches) tell()
           return { ...server.lease }
         },
         timeout,
@@ -117,9 +120,18 @@ function start(world: World, server: Server, identity: string, drawFate: () => F
       random: () => 0.5,
       sleep: (ms, signal) =>
         new Promise((resolve, reject) => {
+          if (signal.aborted) return reject(signal.reason as Error)
           signal.addEventListener('abort', () => reject(signal.reason as Error))
           inside(world.now + ms, resolve)
         })
+    },
+    watchReleases(onRelease, signal) {
+      const tell = (): void => {
+        const late = drawFate()
+        if (late !== 'lost') inside(world.now + late, onRelease)
+      }
+      server.watches.add(tell)
+      signal.addEventListener('abort', () => server.watches.delete(tell))
     },
     onLead: () => events.push('lead'),
     onLost: (reason) => events.push(`lost: ${reason}`)
@@ -167,7 +179,7 @@ t.test('never two holders, whatever is lost, late, paused or crashed; and always
     fc.array(fc.integer({ min: -1_000_000, max: 1_000_000 }), { minLength: 3, maxLength: 3 }),
     async (misfortunes, fates, offsets) => {
       const world = createWorld()
-      const server: Server = { lease: undefined, downUntil: 0 }
+      const server: Server = { lease: undefined, downUntil: 0, watches: new Set() }
       let calm = false
       const drawFate = (): Fate => {
         const next = fates.next()
@@ -221,7 +233,7 @@ t.test('a silence of the API server shorter than the deadline less a retry perio
   const lasting = timing.renewDeadline - timing.retryPeriod - 700
   for (let from = 3000; from < 9000; from += 100) {
     const world = createWorld()
-    const server: Server = { lease: undefined, downUntil: 0 }
+    const server: Server = { lease: undefined, downUntil: 0, watches: new Set() }
     const one = start(world, server, 'one', () => 5)
     world.at(from, () => (server.downUntil = from + lasting))
     await world.runUntil(from + 20_000)
@@ -237,7 +249,7 @@ t.test('a process that slept over the answer to its write does not lead when it 
     ['while renewing', 2020, ['lead', 'lost: not renewed for 7000 ms']]
   ] as const) {
     const world = createWorld()
-    const server: Server = { lease: undefined, downUntil: 0 }
+    const server: Server = { lease: undefined, downUntil: 0, watches: new Set() }
     const one = start(world, server, 'one', () => 5)
     await world.runUntil(at)
     const written = server.lease?.version
@@ -283,9 +295,28 @@ t.test('a lease that comes in the moment of the stop is given back, not led', as
   t.same(events, [])
 })
 
+t.test('a lease that is given back is taken at once, not at the next look', async (t) => {
+  for (let stopAt = 3000; stopAt < 5000; stopAt += 300) {
+    const world = createWorld()
+    const server: Server = { lease: undefined, downUntil: 0, watches: new Set() }
+    const one = start(world, server, 'one', () => 5)
+    await world.runUntil(1000)
+    const two = start(world, server, 'two', () => 5)
+    await world.runUntil(stopAt)
+    t.same([one.events, two.events, server.watches.size], [['lead'], [], 1])
+    const stopped = one.campaign.stop()
+    await new Promise((resolve) => setImmediate(resolve))
+    await world.runUntil(stopAt + 100)
+    await stopped
+    t.same(two.events, ['lead'], `stopped at ${stopAt}`)
+    t.equal(server.watches.size, 0, 'who leads watches no more')
+    two.crash()
+  }
+})
+
 t.test('a holder that is cut off says so before another takes over', async (t) => {
   const world = createWorld()
-  const server: Server = { lease: undefined, downUntil: 0 }
+  const server: Server = { lease: undefined, downUntil: 0, watches: new Set() }
   let cut = false
   const one = start(world, server, 'one', () => (cut ? 'lost' : 5))
   await world.runUntil(1000)
@@ -304,7 +335,7 @@ t.test('a holder that is cut off says so before another takes over', async (t) =
 
 t.test('a crash is followed after the lease ran out; a stop at once', async (t) => {
   const world = createWorld()
-  const server: Server = { lease: undefined, downUntil: 0 }
+  const server: Server = { lease: undefined, downUntil: 0, watches: new Set() }
   const one = start(world, server, 'one', () => 5)
   await world.runUntil(1000)
   const two = start(world, server, 'two', () => 5)
@@ -326,7 +357,7 @@ t.test('a crash is followed after the lease ran out; a stop at once', async (t) 
 
 t.test('a lease given to another by hand is lost at once; one deleted is written again', async (t) => {
   const world = createWorld()
-  const server: Server = { lease: undefined, downUntil: 0 }
+  const server: Server = { lease: undefined, downUntil: 0, watches: new Set() }
   const one = start(world, server, 'one', () => 5)
   await world.runUntil(1000)
   const two = start(world, server, 'two', () => 5)
@@ -346,7 +377,7 @@ t.test('a lease given to another by hand is lost at once; one deleted is written
 
 t.test('stopped before it was ever held', async (t) => {
   const world = createWorld()
-  const server: Server = { lease: undefined, downUntil: Infinity }
+  const server: Server = { lease: undefined, downUntil: Infinity, watches: new Set() }
   const one = start(world, server, 'one', () => 5)
   await world.runUntil(5000)
   await one.campaign.stop()

@@ -20,6 +20,8 @@ export interface CampaignOptions {
   readonly timing: ElectionTiming
   readonly clock: CampaignClock
   readonly logger: Logger
+  /** Calls `onRelease` when the lease seems to have been given back, until the signal is aborted; without it, looks alone find out. */
+  readonly watchReleases?: (onRelease: () => void, signal: AbortSignal) => void
   /** Called once at most. */
   readonly onLead: () => void
   /** Called once at most, and only after onLead; there is no second run. Not called by stop. */
@@ -85,6 +87,21 @@ async function run(state: State): Promise<void> {
 
 /** Undefined when stopped. A lease that took too long to come is not held: it is asked for again. */
 async function acquire(state: State): Promise<Held | undefined> {
+  const ended = new AbortController()
+  let released = new AbortController()
+  state.watchReleases?.(() => released.abort(), AbortSignal.any([ended.signal, state.stopping.signal]))
+  try {
+    return await lookUntilFree(state, async (ms) => {
+      await pause(state, ms, released.signal)
+      released = new AbortController()
+    })
+  } finally {
+    ended.abort()
+  }
+}
+
+/** @param rest pauses for so many milliseconds, or until there is a reason to look again */
+async function lookUntilFree(state: State, rest: (ms: number) => Promise<void>): Promise<Held | undefined> {
   const { clock, timing, identity, logger } = state
   let sighting: Sighting | undefined
   let seenHolder: string | undefined
@@ -106,7 +123,7 @@ async function acquire(state: State): Promise<Held | undefined> {
     } catch (err) {
       tellTrouble(state, err, 'the lease could not be read or written; trying again')
     }
-    await pause(state, wait)
+    await rest(wait)
   }
   return undefined
 }
@@ -185,6 +202,7 @@ async function release(state: State, held: StoredLease): Promise<void> {
   }
 }
 
-async function pause(state: State, ms: number): Promise<void> {
-  if (ms > 0) await state.clock.sleep(ms, state.stopping.signal).catch(() => undefined)
+async function pause(state: State, ms: number, until?: AbortSignal): Promise<void> {
+  const signal = until === undefined ? state.stopping.signal : AbortSignal.any([state.stopping.signal, until])
+  if (ms > 0) await state.clock.sleep(ms, signal).catch(() => undefined)
 }
