@@ -16,6 +16,8 @@ export interface BedOptions {
   readonly product?: boolean
   /** Whether the policies of manifests/backstop/ are applied too, and with them webhooks that may fail; false. */
   readonly backstop?: boolean
+  /** Whether the API server writes what it is asked about pods, by whom and how it went, into its audit log; false. */
+  readonly audit?: boolean
   /** Whether pods run; true. */
   readonly kwok?: boolean
   /** Whether the EC2 simulator runs; as `product`. */
@@ -34,6 +36,7 @@ export interface BedPlan {
   readonly settings: { readonly webhook: Settings; readonly worker: Settings; readonly certs: Settings }
   readonly product: boolean
   readonly backstop: boolean
+  readonly audit: boolean
   readonly kwok: boolean
   readonly ec2: boolean
   readonly clusterId: string
@@ -57,6 +60,7 @@ export function planBed(options: BedOptions & { readonly name: string; readonly 
     },
     product,
     backstop: product && (options.backstop ?? false),
+    audit: options.audit ?? false,
     kwok: options.kwok ?? true,
     ec2: options.ec2 ?? product,
     clusterId: options.clusterId ?? 'bed',

@@ -32,6 +32,7 @@ export interface ControlPlaneOptions {
   readonly ports: PortBlock
   readonly processes: ProcessTable
   readonly kwok: boolean
+  readonly audit: boolean
   readonly signal: AbortSignal
   readonly tell: (step: string) => void
 }
@@ -53,6 +54,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const server = `https://127.0.0.1:${apiPort}`
   const caFile = join(folder, 'apiserver.crt')
   const adminToken = await writeCredentials(folder, server, caFile)
+  if (options.audit) await writeFile(auditPolicyOf(folder), AUDIT_POLICY)
   const door = awaitDoor(server, caFile, adminToken)
   processes.add(etcd(options, folder, etcdPort))
   processes.add({ ...apiserver(options, folder, etcdPort, apiPort), ready: door.open })
@@ -152,6 +154,24 @@ const etcd = (options: ControlPlaneOptions, folder: string, port: number): Proce
   }
 }
 
+/** The audit log of a bed that has one: a JSON object on each line. */
+export const auditLogOf = (directory: string): string => join(directory, 'control-plane', 'audit.log')
+const auditPolicyOf = (folder: string): string => join(folder, 'audit.json')
+
+/** Who asked for what and how it was answered, without the objects. */
+const AUDIT_POLICY = JSON.stringify({
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  omitStages: ['RequestReceived'],
+  rules: [
+    {
+      level: 'Metadata',
+      verbs: ['create', 'update', 'patch'],
+      resources: [{ group: '', resources: ['pods', 'pods/*'] }]
+    }
+  ]
+})
+
 const apiserver = (options: ControlPlaneOptions, folder: string, etcdPort: number, port: number): ProcessSpec =>
   program(options, 'apiserver', 'kube-apiserver', [
     `--etcd-servers=http://127.0.0.1:${etcdPort}`,
@@ -166,7 +186,10 @@ const apiserver = (options: ControlPlaneOptions, folder: string, etcdPort: numbe
     `--service-account-signing-key-file=${join(folder, 'service-accounts.key')}`,
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
     '--authorization-mode=RBAC',
-    '--allow-privileged=true'
+    '--allow-privileged=true',
+    ...(options.audit
+      ? [`--audit-policy-file=${auditPolicyOf(folder)}`, `--audit-log-path=${auditLogOf(options.directory)}`]
+      : [])
   ])
 
 function controllers(options: ControlPlaneOptions, folder: string): ProcessSpec[] {

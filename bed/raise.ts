@@ -46,7 +46,7 @@ export async function raiseBed(options: RaiseOptions): Promise<BedFacts> {
   const ports = await reservePorts()
   atEnd(() => ports.close())
   signal.throwIfAborted()
-  const site = { ...options, directory, programs, ports, kwok: plan.kwok }
+  const site = { ...options, directory, programs, ports, kwok: plan.kwok, audit: plan.audit }
   const [controlPlane, ec2Url] = await Promise.all([startControlPlane(site), plan.ec2 ? startEc2(site) : ''])
   atEnd(() => controlPlane.api.close())
   const kubectl = join(programs, 'kubectl')
