@@ -58,6 +58,8 @@ export interface SettleDeps {
 
 /** Ended pods that are held for longer than this say so, in milliseconds: shorter holds are the rule, and only noise. */
 const SAY_HELD_AFTER = 5000
+/** What passes by itself is said of a living pod once it has lasted so long, in milliseconds: a call that was throttled once is noise. */
+const SAY_PASSING_AFTER = 3000
 /** A held pod is looked at this often, in milliseconds, whatever events come. */
 const LOOK_AGAIN = 5000
 
@@ -65,6 +67,7 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
   const { cache, cluster, now } = deps
   // Who takes our marks off again and again must not make us put them on as fast.
   const putAt = new Map<string, number>()
+  const passingSince = new Map<string, number>()
   return async (uid) => {
     // Of a pod without our label the watch tells nothing.
     if (cache.isVanished(uid) || cache.view(uid)?.pod.labelled === false) await lookAgain(deps, uid)
@@ -72,9 +75,10 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
     if (view === undefined) {
       deps.forget(uid)
       putAt.delete(uid)
+      passingSince.delete(uid)
       return {}
     }
-    if (view.end === undefined && view.pod.annotated) return serveLiving(deps, view, putAt)
+    if (view.end === undefined && view.pod.annotated) return serveLiving(deps, view, { putAt, passingSince })
     if (!view.pod.finalized) return {}
     const verdict = mayRelease(view, releaseFacts(deps, view), now(), deps.maxHold)
     if (verdict.release) {
@@ -90,11 +94,17 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
   }
 }
 
+/** Times by uid. */
+interface Memory {
+  readonly putAt: Map<string, number>
+  readonly passingSince: Map<string, number>
+}
+
 /** Puts our marks back if they are missing, and says what the pod has. */
 async function serveLiving(
   deps: SettleDeps,
   view: PodView,
-  putAt: Map<string, number>
+  { passingSince, putAt }: Memory
 ): Promise<{ againAfter?: number }> {
   const { finalized, hostNetwork, labelled } = view.pod
   let unmarked: Error | undefined
@@ -104,9 +114,30 @@ async function serveLiving(
       unmarked = error instanceof Error ? error : new Error(String(error))
     })
   }
-  await say(deps, view, livingCondition(deps, view))
+  const found = livingCondition(deps, view)
+  const wait = patienceWith(found, view, passingSince, deps.now())
+  if (wait === 0) await say(deps, view, found)
   if (unmarked !== undefined) throw unmarked
-  return labelled && (finalized || hostNetwork) ? {} : { againAfter: LOOK_AGAIN }
+  const delays = [...(wait > 0 ? [wait] : []), ...(labelled && (finalized || hostNetwork) ? [] : [LOOK_AGAIN])]
+  return delays.length === 0 ? {} : { againAfter: Math.min(...delays) }
+}
+
+/** @returns how long to wait before it is said, in milliseconds; 0: say it now */
+function patienceWith(
+  found: ReasonedCondition | undefined,
+  { pod }: PodView,
+  passingSince: Map<string, number>,
+  now: number
+): number {
+  const saidAlready = pod.condition?.reason === found?.reason
+  if (found === undefined || saidAlready || REASONS[found.reason].party !== 'itself') {
+    passingSince.delete(pod.uid)
+    return 0
+  }
+  const since = passingSince.get(pod.uid) ?? now
+  passingSince.set(pod.uid, since)
+  // A wall clock that was set back must not make it wait for ever.
+  return now < since ? 0 : Math.max(0, since + SAY_PASSING_AFTER - now)
 }
 
 /** The watch lost sight of the pod: only the API server knows whether it is gone or merely lost its label. */
