@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import t from 'tap'
 
 t.test('each process is one file that runs alone, and names its bad settings at once', async (t) => {
@@ -8,6 +8,11 @@ t.test('each process is one file that runs alone, and names its bad settings at 
   t.equal(bundled.status, 0, bundled.stderr)
   t.same(readdirSync(folder).sort(), ['certs-job.js', 'package.json', 'webhook.js', 'worker.js'])
   for (const component of ['webhook', 'worker', 'certs-job']) {
+    t.equal(
+      readFileSync(`${folder}/${component}.js`).findIndex((byte) => byte > 127),
+      -1,
+      `${component} is ASCII`
+    )
     const env = { LOG_LEVEL: 'loud', HEALTH_PORT: 'x' }
     const { status, stderr, stdout } = spawnSync(process.execPath, [`${folder}/${component}.js`], {
       encoding: 'utf8',
