@@ -2,29 +2,23 @@
 import t from 'tap'
 import { startBed } from '../../bed/bed.ts'
 import { openYard, QUICK } from './pods.ts'
+import { RESTARTS } from './rows/restarts.ts'
+import { playRows } from './scene.ts'
+import { leaders } from './workers.ts'
 
-const bed = await startBed({ webhooks: 2, workers: 2, settings: { worker: QUICK } })
+const bed = await startBed({ webhooks: 2, workers: 2, settings: { worker: { ...QUICK, MAX_HOLD: '10m' } } })
 t.teardown(() => bed.stop())
 const yard = await openYard(bed)
 const HTTPS = 'tcp 443-443'
 
 /** The worker that says that it leads. */
 async function leader(): Promise<string> {
-  let found = ''
+  let found: readonly string[] = []
   await yard.until('one worker to lead', async () => {
-    const leading: string[] = []
-    for (const name of ['worker-0', 'worker-1']) {
-      const url = bed.env[`METRICS_${name.toUpperCase().replace('-', '_')}`] ?? ''
-      const text = await fetch(url).then(
-        (answer) => answer.text(),
-        () => ''
-      )
-      if (/^leader_election_master_status\{[^}]*\} 1$/m.test(text)) leading.push(name)
-    }
-    found = leading[0] ?? ''
-    return leading.length === 1
+    found = await leaders(bed)
+    return found.length === 1
   })
-  return found
+  return found[0] ?? ''
 }
 
 t.test('the leader is killed, and the other goes on where it stopped', async (t) => {
@@ -92,22 +86,5 @@ t.test('the API server restarts under everybody: pods that came and went meanwhi
   await yard.empty(group)
 })
 
-t.test(
-  'both workers are away: a pod that ends is held, one that comes waits, and both are served afterwards',
-  async (t) => {
-    const group = await yard.group()
-    await yard.pod('ending', group)
-    await yard.granted(group, [HTTPS], 'ending')
-    for (const name of ['worker-0', 'worker-1']) await bed.ctl('kill', name)
-    await yard.delete('ending')
-    await yard.pod('coming', group, { ports: 'tcp:80' })
-    await yard.addresses('coming')
-    await yard.until('its containers have ended', async () => (await yard.get('ending'))?.status?.phase === 'Succeeded')
-    t.equal((await yard.rules(group)).length, (await yard.addresses('ending')).length)
-    for (const name of ['worker-0', 'worker-1']) await bed.ctl('start', name)
-    await yard.granted(group, ['tcp 80-80'], 'coming')
-    await yard.gone('ending')
-    await yard.delete('coming')
-    await yard.empty(group)
-  }
-)
+// One after the other: each takes the workers for itself.
+void playRows(t, bed, RESTARTS)
