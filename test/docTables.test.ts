@@ -1,7 +1,8 @@
 /** The tables of the docs say what the code says, neither more nor less. */
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
 import { docTables, withTables } from '../scripts/docTables.ts'
+import { REASONS } from '../worker/reasons.ts'
 
 for (const [file, tables] of Object.entries(docTables())) {
   t.test(`${file} is up to date; if not: node scripts/writeDocTables.ts`, async (t) => {
@@ -40,4 +41,14 @@ t.test('alerts ask for metrics and labels that exist', async (t) => {
     const row = tables.split('\n').find((line) => line.startsWith(`| \`${name}\` |`))
     t.ok(row !== undefined && (label === undefined || row.includes(`\`${label}\``)), `${name} ${label ?? ''}`)
   }
+})
+
+t.test('every reason of the table is given somewhere', async (t) => {
+  const folder = new URL('../worker/', import.meta.url)
+  const files = (await readdir(folder)).filter((name) => /^[^.]+\.ts$/.test(name) && name !== 'reasons.ts')
+  const sources = (await Promise.all(files.map((name) => readFile(new URL(name, folder), 'utf8')))).join('\n')
+  t.same(
+    Object.keys(REASONS).filter((reason) => !sources.includes(`'${reason}'`)),
+    []
+  )
 })

@@ -1,6 +1,7 @@
 /** What the webhook counts. The first three carry controller-runtime's names, which dashboards know. */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { Metric } from 'prom-client'
+import { VERSION } from '../shared/version.ts'
 import { decisionOf, reasonsOf } from './verdict.ts'
 import type { Decision, Verdict } from './verdict.ts'
 
@@ -42,6 +43,13 @@ export function createMetrics(): WebhookMetrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
+  const build = new Gauge({
+    name: 'kube_sg_build_info',
+    help: 'Always 1; the label tells which version runs',
+    labelNames: ['version'],
+    registers
+  })
+  build.set({ version: VERSION }, 1)
   const decisions = new Map([...RESOURCES, OTHER].map((resource) => [resource, new Map<Decision, number>()]))
   new Counter({
     name: 'kube_sg_webhook_decisions_total',
