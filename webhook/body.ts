@@ -4,6 +4,8 @@ import type { IncomingMessage } from 'node:http'
 /** Why there is no body. */
 export interface Refusal {
   readonly code: 413 | 429
+  /** As Kubernetes names the code. */
+  readonly reason: 'RequestEntityTooLarge' | 'TooManyRequests'
   readonly message: string
 }
 
@@ -37,9 +39,14 @@ export function createBodyReader(limits: BodyLimits): BodyReader {
   const { most, small, together } = limits
   const tooLarge: Refusal = {
     code: 413,
+    reason: 'RequestEntityTooLarge',
     message: `the review is larger than ${most / 2 ** 20} MiB: make the object smaller; each '<', '>' and '&' in it takes six bytes`
   }
-  const tooMany: Refusal = { code: 429, message: 'too many large reviews at once: try again' }
+  const tooMany: Refusal = {
+    code: 429,
+    reason: 'TooManyRequests',
+    message: 'too many large reviews at once: try again'
+  }
   /** Bytes of the larger bodies that are being read now. */
   let held = 0
 

@@ -121,12 +121,28 @@ function send(outgoing: ServerResponse, context: ReviewContext, code: number, ty
   return code
 }
 
-/** Ends the answer only with the request: closed earlier, the connection would be cut under a client that still sends. */
-function sendRefusal(incoming: IncomingMessage, outgoing: ServerResponse, { code, message }: Refusal): void {
-  const text = `kube-sg: ${message}\n`
+/**
+ * A Status of the API, whose message an API server shows to its user; of text it shows nothing unless the code is 500 or more
+ * (client-go rest/request.go). The answer ends only with the request: a client that still sends would be cut.
+ */
+function sendRefusal(incoming: IncomingMessage, outgoing: ServerResponse, { code, message, reason }: Refusal): void {
+  const status = {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message: `kube-sg: ${message}`,
+    reason,
+    code
+  }
+  const text = JSON.stringify(status)
   const again = code === 429 ? { 'retry-after': '1' } : {}
-  const length = Buffer.byteLength(text)
-  outgoing.writeHead(code, { 'content-type': TEXT_TYPE, 'content-length': length, connection: 'close', ...again })
+  outgoing.writeHead(code, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    connection: 'close',
+    ...again
+  })
   outgoing.write(text)
   incoming.on('close', () => outgoing.end())
 }

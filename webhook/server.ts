@@ -25,9 +25,10 @@ export interface WebhookServer {
 }
 
 /**
- * What controller-runtime takes (pkg/webhook/admission/http.go): an object and its old self, and then some. Not enough
- * for a legal pod of which more than about a megabyte are `<`, `>` and `&`, each of which Go writes as six bytes: it gets
- * 413. Taking 36 MiB instead would let a few such bodies at once hold up and starve everybody's reviews.
+ * One body: what controller-runtime takes (pkg/webhook/admission/http.go), an object and its old self, and then some. Not
+ * enough for a legal pod of which more than about a megabyte are `<`, `>` and `&`, each of which Go writes as six bytes: it is
+ * refused, and told why. Taking the 27 MiB that an API server could send would let a few such bodies at once hold up and
+ * starve everybody's reviews.
  */
 const BODIES = { most: 7 * 2 ** 20, small: 256 * 2 ** 10, together: 64 * 2 ** 20 }
 
