@@ -1,6 +1,6 @@
 /**
  * The grammar of the annotations in CEL, as variables of a policy: each is evaluated once at most, and has a cost limit
- * of its own (1,000,000; all of a policy together 10,000,000). So every step reads no more than the limits of the
+ * of its own (1,000,000; all of a policy together 10,000,000; k8s.io/apiserver/pkg/apis/cel). So every step reads no more than the limits of the
  * grammar allow, and leaves what is past them to the step that tells of it.
  */
 import { LAST_PORT } from '../../shared/annotationItem.ts'

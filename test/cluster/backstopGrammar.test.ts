@@ -9,27 +9,15 @@ import { KubeError } from '../../bed/bed.ts'
 import type { KubeObject } from '../../bed/bed.ts'
 import { annotations, edit } from './annotationArbitraries.ts'
 import type { Entries } from './annotationArbitraries.ts'
-import { answer, applyPolicies, expected, plain, PODS, stamped, startPolicyBed } from './policyBed.ts'
+import { answer, applyPolicies, expected, inParallel, plain, PODS, stamped, startPolicyBed } from './policyBed.ts'
 import type { Answer } from './policyBed.ts'
 
 const COUNT = Number(process.env.ANNOTATIONS ?? 10_000)
 const EDITS = Math.ceil(COUNT / 5)
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31)
-/** Reviews under way at once: enough to keep the API server busy. */
-const WIDTH = 24
-
 // Each takes the API server some milliseconds, and it may have to share its machine.
 t.setTimeout(1_200_000)
 const bed = await startPolicyBed()
-
-async function inParallel<T>(items: readonly T[], work: (item: T, index: number) => Promise<void>): Promise<void> {
-  const rest = items.entries()
-  await Promise.all(
-    Array.from({ length: WIDTH }, async () => {
-      for (const [index, item] of rest) await work(item, index)
-    })
-  )
-}
 
 interface Trial {
   readonly before?: Entries

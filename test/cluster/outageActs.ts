@@ -1,4 +1,7 @@
-/** What is done to pods before and in an outage of the webhook, and what must come of it, with the backstop and without it. */
+/**
+ * What is done to pods before and in an outage of the webhook, and what must come of it, with the backstop and without it.
+ * Long, as what one act leaves the next one needs.
+ */
 import type { Test } from 'tap'
 import type { KubeObject } from '../../bed/bed.ts'
 import { FINALIZER, LABEL } from './pods.ts'

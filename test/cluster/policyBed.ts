@@ -86,3 +86,18 @@ export const stamped = (pod: KubeObject): KubeObject => ({
   ...pod,
   metadata: { ...pod.metadata, finalizers: [FINALIZER], labels: { [MANAGED_LABEL]: MANAGED_VALUE } }
 })
+
+/** Reviews under way at once: enough to keep the API server busy. */
+const WIDTH = 24
+
+export async function inParallel<T>(
+  items: readonly T[],
+  work: (item: T, index: number) => Promise<void>
+): Promise<void> {
+  const rest = items.entries()
+  await Promise.all(
+    Array.from({ length: WIDTH }, async () => {
+      for (const [index, item] of rest) await work(item, index)
+    })
+  )
+}
