@@ -33,20 +33,20 @@ export type Verdict =
  * An ended pod is released when every owned rule on its addresses is gone, or is claimed by another living pod; at the latest
  * `maxHold` after its end, if at least one attempt was made: the finalizer does not hold the address, so that holding longer
  * protects nobody. A living pod that asks for nothing any more is released likewise, but has no deadline.
- * @param now milliseconds, by the clock of the pod's own timestamps
+ * @param heldFor milliseconds since its end; no matter for a living pod
  * @param maxHold milliseconds
  */
-export function mayRelease(view: PodView, facts: ReleaseFacts, now: number, maxHold: number): Verdict {
+export function mayRelease(view: PodView, facts: ReleaseFacts, heldFor: number, maxHold: number): Verdict {
   if (view.pod.nodeName === undefined && view.addresses.length === 0) return { release: true, forced: false }
-  const left = facts.rules.filter((known) => !isClaimedByAnother(view, known, facts)).length
-  const open = Math.max(left, facts.unsettledClaims)
+  const remaining = facts.rules.filter((known) => !isClaimedByAnother(view, known, facts)).length
+  const open = Math.max(remaining, facts.unsettledClaims)
   if (facts.trusted && open === 0) return { release: true, forced: false }
-  const deadline = view.end === undefined ? undefined : view.end.at + maxHold
-  if (deadline !== undefined && now >= deadline && facts.attempted) return { release: true, forced: true, left: open }
+  const left = view.end === undefined ? undefined : Math.max(0, maxHold - heldFor)
+  if (left === 0 && facts.attempted) return { release: true, forced: true, left: open }
   const why = facts.trusted
     ? `${String(open)} of its rules ${open === 1 ? 'is' : 'are'} not revoked yet`
     : 'the rules have not been read from EC2 yet'
-  return { release: false, why, again: deadline === undefined ? undefined : Math.max(0, deadline - now) }
+  return { release: false, why, again: left }
 }
 
 function isClaimedByAnother(view: PodView, known: ReleaseFacts['rules'][number], facts: ReleaseFacts): boolean {

@@ -48,6 +48,9 @@ export interface SettleDeps {
   readonly clusterId: string
   /** MAX_HOLD, milliseconds. */
   readonly maxHold: number
+  /** Milliseconds since 1970, as the pods' own timestamps. */
+  readonly wallClock: () => number
+  /** By a monotonic clock. */
   readonly now: () => number
   readonly logger: Logger
   /** Our marks were missing on a living pod, and are back. */
@@ -64,7 +67,8 @@ const SAY_PASSING_AFTER = 3000
 const LOOK_AGAIN = 5000
 
 export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ againAfter?: number }> {
-  const { cache, cluster, now } = deps
+  const { cache, cluster } = deps
+  const holds = createHolds(deps)
   // Who takes our marks off again and again must not make us put them on as fast.
   const putAt = new Map<string, number>()
   const passingSince = new Map<string, number>()
@@ -76,11 +80,12 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
       deps.forget(uid)
       putAt.delete(uid)
       passingSince.delete(uid)
+      holds.forget(uid)
       return {}
     }
     if (view.end === undefined && view.pod.annotated) return serveLiving(deps, view, { putAt, passingSince })
     if (!view.pod.finalized) return {}
-    const verdict = mayRelease(view, releaseFacts(deps, view), now(), deps.maxHold)
+    const verdict = mayRelease(view, releaseFacts(deps, view), holds.heldFor(view), deps.maxHold)
     if (verdict.release) {
       await sayReleased(deps, view, verdict).catch((err: unknown) =>
         // No word may stand in the way of a release.
@@ -90,7 +95,30 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
       deps.onReleased(view, verdict.forced)
       return {}
     }
-    return hold(deps, view, verdict)
+    return hold(deps, view, verdict, holds.heldFor(view))
+  }
+}
+
+/**
+ * How long ended pods have been held. By their own timestamps when they are first seen ended, so that a restart begins nothing anew; from then
+ * on by the monotonic clock, so that a step of the wall clock neither frees a pod before its time nor keeps it beyond.
+ */
+function createHolds({ now, wallClock }: Pick<SettleDeps, 'now' | 'wallClock'>): {
+  heldFor(view: PodView): number
+  forget(uid: string): void
+} {
+  const endedAt = new Map<string, number>()
+  return {
+    heldFor({ end, pod }) {
+      if (end === undefined) {
+        endedAt.delete(pod.uid)
+        return 0
+      }
+      const at = endedAt.get(pod.uid) ?? now() - Math.max(0, wallClock() - end.at)
+      endedAt.set(pod.uid, at)
+      return now() - at
+    },
+    forget: (uid) => void endedAt.delete(uid)
   }
 }
 
@@ -141,20 +169,20 @@ function patienceWith(
 }
 
 /** The watch lost sight of the pod: only the API server knows whether it is gone or merely lost its label. */
-async function lookAgain({ cache, cluster, logger, now }: SettleDeps, uid: string): Promise<void> {
+async function lookAgain({ cache, cluster, logger, wallClock }: SettleDeps, uid: string): Promise<void> {
   const last = cache.view(uid)?.pod
-  if (last === undefined) return cache.gone(uid, now())
+  if (last === undefined) return cache.gone(uid, wallClock())
   const revision = cache.revision(uid)
   const pod = await cluster.pod(last.namespace, last.name)
   // The watch has told something since, which is newer than this answer.
   if (cache.revision(uid) !== revision) return
-  if (pod?.uid !== uid) return cache.gone(uid, now())
+  if (pod?.uid !== uid) return cache.gone(uid, wallClock())
   if (cache.isVanished(uid)) logger.warn({ ...podKeys(pod) }, 'pod lost the label by which it is watched')
   // What is known already must not touch the pod: it would be looked at again at once, for ever.
-  if (cache.isVanished(uid) || JSON.stringify(pod) !== JSON.stringify(last)) cache.change(pod, now())
+  if (cache.isVanished(uid) || JSON.stringify(pod) !== JSON.stringify(last)) cache.change(pod, wallClock())
   const view = cache.view(uid)
   // Nothing of ours is on it and nothing should be, so nothing will ever tell of it again.
-  if (!pod.labelled && !pod.finalized && (!pod.annotated || view?.end !== undefined)) cache.gone(uid, now())
+  if (!pod.labelled && !pod.finalized && (!pod.annotated || view?.end !== undefined)) cache.gone(uid, wallClock())
 }
 
 async function putMarks({ cluster, logger, onMarked }: SettleDeps, { pod }: PodView): Promise<void> {
@@ -199,18 +227,22 @@ function tellHolders({ cache, logger, record }: SettleDeps, { addresses, pod }: 
   }
 }
 
-async function writeCondition({ cluster, now }: SettleDeps, pod: ObservedPod, condition: Condition): Promise<void> {
-  await cluster.writeCondition(pod, condition, condition.status === pod.condition?.status ? undefined : now())
+async function writeCondition(
+  { cluster, wallClock }: SettleDeps,
+  pod: ObservedPod,
+  condition: Condition
+): Promise<void> {
+  await cluster.writeCondition(pod, condition, condition.status === pod.condition?.status ? undefined : wallClock())
 }
 
 async function hold(
   deps: SettleDeps,
   view: PodView,
-  verdict: Verdict & { release: false }
+  verdict: Verdict & { release: false },
+  heldFor: number
 ): Promise<{ againAfter?: number }> {
   const { end, pod } = view
   if (end === undefined) return { againAfter: LOOK_AGAIN }
-  const heldFor = deps.now() - end.at
   if (heldFor < SAY_HELD_AFTER) return { againAfter: SAY_HELD_AFTER - heldFor }
   const { outcomes, trouble } = deps.findings(pod.uid)
   const cause = [...(outcomes?.values() ?? [])].find(({ inEffect }) => !inEffect) ?? trouble

@@ -161,7 +161,8 @@ export function createWorker(deps: WorkerDeps): Worker {
     forget: (uid) => findings.forget(uid),
     logger,
     maxHold: settings.MAX_HOLD,
-    now: wallClock,
+    now,
+    wallClock,
     onReleased(view, forced) {
       metrics.released(forced)
       // Without our label no event will tell that it is gone.

@@ -92,8 +92,8 @@ export class WorldEc2 {
   readonly authorizes: Effect[] = []
   /** Who has read our rules everywhere, to the last page. */
   readonly ownedReadBy = new Set<number>()
-  /** Called right before and after something changes, with what may do so. */
-  onChange: () => void = () => undefined
+  /** Called right after a call has changed something. */
+  onEffect: () => void = () => undefined
 
   constructor(clock: WorldClock, groups: readonly SecurityGroupId[]) {
     this.#clock = clock
@@ -126,7 +126,6 @@ export class WorldEc2 {
 
   /** What somebody else does by hand. */
   byHand(change: (rules: Map<SecurityGroupId, Map<string, ObservedRule>>, id: string) => void): void {
-    this.onChange()
     change(this.rules, this.#newId())
     for (const groupId of this.rules.keys()) this.#remember(groupId)
   }
@@ -274,13 +273,13 @@ export class WorldEc2 {
       if (of(wanted) > 0 && of(wanted) + of(group.values()) > this.quota)
         throw refusal('RulesPerSecurityGroupLimitExceeded', 400)
     }
-    this.onChange()
     const made = wanted.map((rule): ObservedRule => ({ ...rule, id: this.#newId(), ...ownership(owner) }))
     for (const rule of made) {
       group.set(rule.id, rule)
       this.authorizes.push({ at: this.#clock.now(), by: caller.id, groupId, rule })
     }
     this.#remember(groupId)
+    this.onEffect()
     // In no order that anybody may rely on.
     return { SecurityGroupRules: made.map((rule) => rowOf(groupId, rule)).reverse() }
   }
@@ -299,12 +298,12 @@ export class WorldEc2 {
       return { before, to: { ...before, ...rule, description: request.Description ?? '' } }
     })
     if (new Set(changes.map(({ to }) => ruleKey(to))).size < changes.length) throw refusal('InvalidParameterValue', 400)
-    this.onChange()
     for (const { before, to } of changes) {
       group.set(to.id, to)
       this.modifies.push({ at: this.#clock.now(), by: caller.id, groupId, rule: before, to })
     }
     this.#remember(groupId)
+    this.onEffect()
     return { Return: true }
   }
 
@@ -314,13 +313,13 @@ export class WorldEc2 {
     const ids = input.SecurityGroupRuleIds ?? []
     if (ids.length === 0 || new Set(ids).size < ids.length) throw refusal('InvalidParameterValue', 400)
     if (ids.some((id) => !group.has(id))) throw refusal('InvalidSecurityGroupRuleId.NotFound', 400)
-    this.onChange()
     for (const id of ids) {
       const rule = group.get(id)
       if (rule !== undefined) this.revokes.push({ at: this.#clock.now(), by: caller.id, groupId, rule })
       group.delete(id)
     }
     this.#remember(groupId)
+    this.onEffect()
     return { Return: true }
   }
 }
