@@ -2,6 +2,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { prepareAudit } from './audit.ts'
 import { answersOk, connectKubeApi, type KubeApi } from './kubeApi.ts'
 import { kubeconfig } from './kubeconfig.ts'
 import { awaitPods, createNodes } from './nodes.ts'
@@ -54,10 +55,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const server = `https://127.0.0.1:${apiPort}`
   const caFile = join(folder, 'apiserver.crt')
   const adminToken = await writeCredentials(folder, server, caFile)
-  if (options.audit) await writeFile(auditPolicyOf(folder), AUDIT_POLICY)
+  const audit = options.audit ? await prepareAudit(options.directory) : []
   const door = awaitDoor(server, caFile, adminToken)
   processes.add(etcd(options, folder, etcdPort))
-  processes.add({ ...apiserver(options, folder, etcdPort, apiPort), ready: door.open })
+  processes.add({ ...apiserver(options, folder, etcdPort, apiPort, audit), ready: door.open })
   const rest = controllers(options, folder)
   if (options.kwok) rest.push(kwok(options, await ports.next(), kubeconfigOf(folder, 'kwok')))
   for (const spec of rest) processes.add(spec)
@@ -154,25 +155,13 @@ const etcd = (options: ControlPlaneOptions, folder: string, port: number): Proce
   }
 }
 
-/** The audit log of a bed that has one: a JSON object on each line. */
-export const auditLogOf = (directory: string): string => join(directory, 'control-plane', 'audit.log')
-const auditPolicyOf = (folder: string): string => join(folder, 'audit.json')
-
-/** Who asked for what and how it was answered, without the objects. */
-const AUDIT_POLICY = JSON.stringify({
-  apiVersion: 'audit.k8s.io/v1',
-  kind: 'Policy',
-  omitStages: ['RequestReceived'],
-  rules: [
-    {
-      level: 'Metadata',
-      verbs: ['create', 'update', 'patch'],
-      resources: [{ group: '', resources: ['pods', 'pods/*'] }]
-    }
-  ]
-})
-
-const apiserver = (options: ControlPlaneOptions, folder: string, etcdPort: number, port: number): ProcessSpec =>
+const apiserver = (
+  options: ControlPlaneOptions,
+  folder: string,
+  etcdPort: number,
+  port: number,
+  flags: readonly string[]
+): ProcessSpec =>
   program(options, 'apiserver', 'kube-apiserver', [
     `--etcd-servers=http://127.0.0.1:${etcdPort}`,
     `--cert-dir=${folder}`,
@@ -187,9 +176,7 @@ const apiserver = (options: ControlPlaneOptions, folder: string, etcdPort: numbe
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
     '--authorization-mode=RBAC',
     '--allow-privileged=true',
-    ...(options.audit
-      ? [`--audit-policy-file=${auditPolicyOf(folder)}`, `--audit-log-path=${auditLogOf(options.directory)}`]
-      : [])
+    ...flags
   ])
 
 function controllers(options: ControlPlaneOptions, folder: string): ProcessSpec[] {

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { eventually, startBed } from '../../bed/bed.ts'
-import { auditLogOf } from '../../bed/controlPlane.ts'
+import { auditLogOf } from '../../bed/audit.ts'
 import { A, admissionOf, B, pathOf, pod, refusal } from './admissionFixture.ts'
 
 const bed = await startBed({ workers: 0, webhooks: 1, kwok: false, audit: true })
