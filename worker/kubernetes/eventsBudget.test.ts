@@ -6,6 +6,7 @@ t.test('a pod gets its burst, then one for each refill; others have their own', 
   const take = createBudget({ burst: 2, refill: 100, pods: 10 })
   t.same([take('a', 0), take('a', 1), take('a', 2), take('b', 2)], [true, true, false, true])
   t.same([take('a', 99), take('a', 101), take('a', 102), take('a', 201)], [false, true, false, true])
+  t.same([take('a', 1e6), take('a', 1e6), take('a', 1e6)], [true, true, false], 'a long pause saves up no more')
 })
 
 t.test('never more than burst and refills, in any order of pods and times', async () => {
