@@ -92,8 +92,9 @@ async function applyManifests(
     )
   await apply([...objects, userConfigMap(plan)])
   if (plan.backstop) {
-    await apply(readManifests(await manifestFiles(join(folder, 'backstop'))).objects)
     tell('policies')
+    for (const each of [join(folder, 'backstop'), join(folder, 'backstop', 'webhooks')])
+      await apply(readManifests(await manifestFiles(each)).objects)
     await awaitBackstop(controlPlane.api, signal)
   }
   const checked = applyBy(administrator, workloads, '--dry-run=server')

@@ -3,11 +3,12 @@
  * grammar run it again; a test compares what is committed with what it would write.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { backstopFiles } from './backstop/files.ts'
 
 const manifests = join(import.meta.dirname, '..', 'manifests')
 const folder = join(manifests, 'backstop')
-mkdirSync(folder, { recursive: true })
-for (const [name, content] of backstopFiles(readFileSync(join(manifests, '60-admission.yaml'), 'utf8')))
+for (const [name, content] of backstopFiles(readFileSync(join(manifests, '60-admission.yaml'), 'utf8'))) {
+  mkdirSync(join(folder, dirname(name)), { recursive: true })
   writeFileSync(join(folder, name), content)
+}

@@ -1,4 +1,4 @@
-/** The files of manifests/backstop/, each with its whole text. Pure. */
+/** The files below manifests/backstop/, each with its whole text. Pure. */
 import { stringify } from 'yaml'
 import { grammarPolicy, permissionPolicy, stampPolicy } from './policies.ts'
 
@@ -11,7 +11,7 @@ export function backstopFiles(admission: string): ReadonlyMap<string, string> {
     ['10-grammar.yaml', written(grammarPolicy(), GRAMMAR)],
     ['20-permission.yaml', written(permissionPolicy(), PERMISSION)],
     ['30-stamp.yaml', written(stampPolicy(), STAMP)],
-    ['60-admission.yaml', ignoring(admission)]
+    ['webhooks/60-admission.yaml', ignoring(admission)]
   ])
 }
 
@@ -22,8 +22,8 @@ const PERMISSION = `# Whether the pod's service account may use its groups, aske
 `
 const STAMP = `# Adds finalizer, label and readiness gate as the webhook does, inside the API server.
 `
-const ADMISSION = `# The same webhooks as in the folder above, with failurePolicy Ignore: with the policies beside this file an outage of ours
-# blocks no pod and opens no hole. Applied last, once the policies are in effect. See docs/backstop.md.
+const ADMISSION = `# The same webhooks as in manifests/, with failurePolicy Ignore: with the policies in the folder above an outage of ours blocks
+# no pod and opens no hole. Applied last, once the policies are in effect. See docs/backstop.md.
 `
 
 function written(objects: readonly object[], head: string): string {
