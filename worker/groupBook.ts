@@ -3,7 +3,7 @@ import type { Family, SecurityGroupId } from '../shared/rules.ts'
 import { Multimap } from './multimap.ts'
 import { fillOf, UNREAD, viewOf, withRead, withWrites } from './observation.ts'
 import type { GroupView, Observation, Write } from './observation.ts'
-import type { ObservedGroup, ObservedRule, RulesRead } from './securityGroups.ts'
+import type { KnownRules, ObservedGroup, ObservedRule, RulesRead } from './securityGroups.ts'
 import { afterAnswer } from './standing.ts'
 import type { Standing } from './standing.ts'
 
@@ -42,6 +42,8 @@ export interface GroupBook {
   /** Groups in which some rule of ours is known, or possible. */
   groupsWithOwned(): SecurityGroupId[]
   takeRules(read: RulesRead): void
+  /** By id, as last read. */
+  knownRules(): KnownRules
   /** A read of our rules everywhere: groups that it does not name hold none. */
   takeOwnedRules(read: RulesRead): void
   /** @param asked the groups that were asked for: those not among `found` do not exist */
@@ -89,10 +91,13 @@ export function createGroupBook(lag: number): GroupBook {
     const next = { ...record(groupId), ...change }
     records.set(groupId, next)
     if (change.observation === undefined) return
-    index(groupId, view(groupId), 'delete')
+    const before = view(groupId)
     const seen = viewOf(next.observation)
     views.set(groupId, seen)
-    index(groupId, seen, 'add')
+    if (seen.owned !== before.owned || seen.unseen.size + before.unseen.size > 0) {
+      index(groupId, before, 'delete')
+      index(groupId, seen, 'add')
+    }
     // Where so many are, so many fit: a lagging read may have taught too few.
     const quota = mapQuota(next.quota, (learned, family) => {
       const rules = Math.max(learned.rules, fillOf(seen, family))
@@ -124,6 +129,12 @@ export function createGroupBook(lag: number): GroupBook {
     view,
     groupsWithOwned: () =>
       [...views].filter(([, { owned, unseen }]) => owned.length + unseen.size > 0).map(([groupId]) => groupId),
+    knownRules() {
+      const known = new Map<string, ObservedRule>()
+      for (const { observation } of records.values())
+        for (const rule of [...observation.owned, ...observation.foreign]) known.set(rule.id, rule)
+      return known
+    },
     takeRules(read) {
       for (const [groupId, rules] of read.rules) {
         takeRead(groupId, rules, read.startedAt, true)

@@ -73,11 +73,18 @@ export function withRead(
   return {
     ...known,
     ...foreign,
-    owned: rules.filter((rule) => rule.owned),
+    owned: keep(
+      known.owned,
+      rules.filter((rule) => rule.owned)
+    ),
     ownedAt: startedAt,
     writes: known.writes.filter((write) => write.at + lag > startedAt)
   }
 }
+
+/** What is known already, where a read has brought the very same: so that who compares sees at once that nothing has changed. */
+const keep = (known: readonly ObservedRule[], read: readonly ObservedRule[]): readonly ObservedRule[] =>
+  known.length === read.length && read.every((rule, index) => rule === known[index]) ? known : read
 
 export function withWrites(known: Observation, writes: readonly Write[]): Observation {
   return { ...known, writes: [...known.writes, ...writes] }
@@ -108,7 +115,7 @@ export function viewOf(known: Observation): GroupView {
   for (const { candidates } of uncertain.values()) {
     for (const rule of candidates) if (unseen.get(ruleKey(rule)) !== 'proven') unseen.set(ruleKey(rule), 'possible')
   }
-  const rules = [...owned.values()]
+  const rules = known.writes.length === 0 && owned.size === known.owned.length ? known.owned : [...owned.values()]
   // A foreign rule proves nothing of ours: a lagging read may show what stood there before.
   for (const rule of rules) unseen.delete(ruleKey(rule))
   const foreign = known.foreign.filter(({ id }) => !owned.has(id) && !uncertain.has(id))

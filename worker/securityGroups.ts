@@ -39,12 +39,15 @@ export interface ObservedGroup {
   readonly optedIn: boolean
 }
 
+/** Rules as they were read before. Of tens of thousands hardly any changes: what is kept anyway need not be made again. */
+export type KnownRules = ReadonlyMap<string, ObservedRule>
+
 /** Every verb throws {@link Ec2Failure}. Times are milliseconds of the clock that the adapter was given. */
 export interface SecurityGroups {
-  /** All ingress rules of the groups, ours and foreign ones. */
-  readRules(groupIds: readonly SecurityGroupId[]): Promise<RulesRead>
-  /** All ingress rules, in whatever group, that carry our owner tag or that of another cluster with our id. */
-  readOwnedRules(): Promise<RulesRead>
+  /** All ingress rules of the groups, ours and foreign ones. @param known by id, to come back as they are where nothing has changed */
+  readRules(groupIds: readonly SecurityGroupId[], known?: KnownRules): Promise<RulesRead>
+  /** All ingress rules, in whatever group, that carry our owner tag or that of another cluster with our id. @param known as above */
+  readOwnedRules(known?: KnownRules): Promise<RulesRead>
   readGroups(groupIds: readonly SecurityGroupId[]): Promise<readonly ObservedGroup[]>
   /** All or nothing. At most {@link MAX_RULES_PER_CALL} rules, each but once. */
   authorize(groupId: SecurityGroupId, rules: readonly NewRule[]): Promise<readonly ObservedRule[]>

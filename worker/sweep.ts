@@ -44,7 +44,7 @@ const SWEEPS_BETWEEN_PROBES = 5
  * @throws Ec2Failure
  */
 export async function sweepOwned({ book, ec2, onNamesakes }: SweepDeps): Promise<void> {
-  const read = await ec2.readOwnedRules()
+  const read = await ec2.readOwnedRules(book.knownRules())
   book.takeOwnedRules(read)
   onNamesakes(namesakesIn(read))
 }
@@ -72,7 +72,11 @@ export async function sweepClaimed({ book, cache, ec2, interval, now }: SweepDep
     book.probeQuota(groupId, readAt - SWEEPS_BETWEEN_PROBES * interval)
     book.forgetRefusals(groupId)
   }
-  book.takeRules(await ec2.readRules(groups.map(({ groupId }) => groupId)))
+  const read = await ec2.readRules(
+    groups.map(({ groupId }) => groupId),
+    book.knownRules()
+  )
+  book.takeRules(read)
   book.prune(new Set([...cache.groups(), ...book.groupsWithOwned()]))
 }
 

@@ -7,17 +7,18 @@ import {
   RevokeSecurityGroupIngressCommand
 } from '@aws-sdk/client-ec2'
 import type { Filter, IpPermission, SecurityGroupRule, SecurityGroupRuleRequest } from '@aws-sdk/client-ec2'
-import { canonicalCidr } from '../../shared/address.ts'
 import { OPT_IN_VALUE, OWNER_TAG, optInTag } from '../../shared/names.ts'
-import { canonicalRule, familyOf, ruleKey } from '../../shared/rules.ts'
-import type { Protocol, SecurityGroupId } from '../../shared/rules.ts'
+import { familyOf, ruleKey } from '../../shared/rules.ts'
+import type { SecurityGroupId } from '../../shared/rules.ts'
 import { Ec2Failure } from '../securityGroups.ts'
-import type { NewRule, ObservedGroup, ObservedRule, SecurityGroups } from '../securityGroups.ts'
+import type { KnownRules, NewRule, ObservedGroup, ObservedRule, SecurityGroups } from '../securityGroups.ts'
 import type { Ec2 } from './ec2Client.ts'
+import { createRowReader, toObservedRule } from './ec2Rows.ts'
 
 /** EC2 takes up to 200 values in one filter (EC2 user guide, 'Filter limits'). */
 const IDS_PER_FILTER = 200
 const PAGE = 1000
+const NOTHING: KnownRules = new Map()
 
 export interface Identity {
   readonly clusterId: string
@@ -27,44 +28,48 @@ export interface Identity {
 }
 
 export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity): SecurityGroups {
-  const readPages = async (filter: Filter): Promise<SecurityGroupRule[]> => {
-    const found: SecurityGroupRule[] = []
+  /** Each page is taken into `rules` as it comes: of tens of thousands of rows only one page is held at a time. */
+  const readPages = async (
+    filter: Filter,
+    toRule: (row: SecurityGroupRule) => ObservedRule | undefined,
+    rules: Map<SecurityGroupId, ObservedRule[]>
+  ): Promise<void> => {
     let token: string | undefined
     do {
       const page = await ec2.call('DescribeSecurityGroupRules', (client, abortSignal) => {
         const input = { Filters: [filter], MaxResults: PAGE, ...(token === undefined ? {} : { NextToken: token }) }
         return client.send(new DescribeSecurityGroupRulesCommand(input), { abortSignal })
       })
-      found.push(...(page.SecurityGroupRules ?? []))
+      for (const row of page.SecurityGroupRules ?? []) {
+        const rule = toRule(row)
+        const groupId = row.GroupId as SecurityGroupId | undefined
+        if (rule === undefined || groupId === undefined) continue
+        const held = rules.get(groupId)
+        if (held === undefined) rules.set(groupId, [rule])
+        else held.push(rule)
+      }
       token = page.NextToken
     } while (token !== undefined && token !== '')
-    return found
-  }
-
-  const sort = (found: readonly SecurityGroupRule[], into: Map<SecurityGroupId, ObservedRule[]>): void => {
-    for (const row of found) {
-      const rule = toObservedRule(row, owner)
-      const groupId = row.GroupId as SecurityGroupId | undefined
-      if (rule === undefined || groupId === undefined) continue
-      const rules = into.get(groupId)
-      if (rules === undefined) into.set(groupId, [rule])
-      else rules.push(rule)
-    }
   }
 
   return {
-    async readRules(groupIds) {
+    async readRules(groupIds, known = NOTHING) {
       const startedAt = now()
+      const toRule = createRowReader(owner, known)
       const rules = new Map<SecurityGroupId, ObservedRule[]>(groupIds.map((groupId) => [groupId, []]))
       for (const ids of slices(groupIds, IDS_PER_FILTER))
-        sort(await readPages({ Name: 'group-id', Values: ids }), rules)
+        await readPages({ Name: 'group-id', Values: ids }, toRule, rules)
       return { startedAt, rules }
     },
 
-    async readOwnedRules() {
+    async readOwnedRules(known = NOTHING) {
       const startedAt = now()
       const rules = new Map<SecurityGroupId, ObservedRule[]>()
-      sort(await readPages({ Name: `tag:${OWNER_TAG}`, Values: [`${literal(clusterId)}/*`] }), rules)
+      await readPages(
+        { Name: `tag:${OWNER_TAG}`, Values: [`${literal(clusterId)}/*`] },
+        createRowReader(owner, known),
+        rules
+      )
       return { startedAt, rules }
     },
 
@@ -139,21 +144,6 @@ function matchAnswer(asked: readonly NewRule[], made: readonly ObservedRule[]): 
 /** Filter values may hold wildcards; in an owner none is meant (EC2 user guide, 'List and filter using the CLI and API'). */
 function literal(value: string): string {
   return value.replace(/[\\*?]/g, '\\$&')
-}
-
-/** Undefined for egress, and for sources that are no CIDR: never ours, and never comparable to a claim. */
-function toObservedRule(row: SecurityGroupRule, owner: string): ObservedRule | undefined {
-  const cidr = canonicalCidr(row.CidrIpv4 ?? row.CidrIpv6 ?? '')
-  if (row.IsEgress === true || cidr === undefined || row.SecurityGroupRuleId === undefined) return undefined
-  const rule = canonicalRule({
-    protocol: (row.IpProtocol ?? '') as Protocol,
-    fromPort: row.FromPort ?? -1,
-    toPort: row.ToPort ?? -1,
-    cidr
-  })
-  const tag = row.Tags?.find(({ Key }) => Key === OWNER_TAG)?.Value
-  const another = tag === undefined || tag === owner ? {} : { owner: tag }
-  return { ...rule, ...another, id: row.SecurityGroupRuleId, owned: tag === owner, description: row.Description ?? '' }
 }
 
 /** Ports are always sent: EC2 reads a missing one as an error for some protocols and as 'all' for others. */
