@@ -23,12 +23,16 @@ t.test('a replica that stops drops nobody', async (t) => {
           (error: unknown) => failures.push(String(error))
         )
   })()
-  await bed.ctl('stop', 'webhook-0')
-  await bed.ctl('start', 'webhook-0')
-  await bed.ctl('stop', 'webhook-1')
-  await bed.ctl('start', 'webhook-1')
-  rollout.abort()
-  await creating
+  try {
+    for (const replica of ['webhook-0', 'webhook-1']) {
+      await bed.ctl('stop', replica)
+      await bed.ctl('start', replica)
+    }
+  } finally {
+    // Without it a bed that fails leaves a process that creates pods for ever.
+    rollout.abort()
+    await creating
+  }
   t.same(failures, [])
   t.ok(created > 20, `${created} pods were created meanwhile`)
 })
