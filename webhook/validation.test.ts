@@ -173,6 +173,13 @@ t.test('a large share of the quota is warned about, for all pods that a workload
   }
   t.match(kept('Job', { parallelism: 61 }), [/^sg-0123abcd: 61 pods/])
   t.same(kept('DaemonSet', { replicas: 61 }), [], 'which has no such field')
+  const scaled = (from: number, to: number) => {
+    const of = (replicas: number) => ({ spec: { replicas, template: { metadata: { annotations: { [A]: 'tcp:1' } } } } })
+    return judge({ kind: 'Deployment', resource: 'deployments', object: of(to), oldObject: of(from) }).warnings
+  }
+  t.match(scaled(1, 61), [/^sg-0123abcd: 61 pods/], 'also when only their number grows')
+  t.same(scaled(61, 61), [])
+  t.same(scaled(62, 61), [])
   const cron = {
     spec: {
       jobTemplate: { spec: { parallelism: 70, template: { metadata: { annotations: { [A]: 'tcp:1' } } } } }

@@ -52,7 +52,10 @@ function validateTemplate(request: AdmissionRequest, rulesPerGroup: number): Ver
   const [template, old] = [read(request.object), before(request, read)]
   const changed = changedInTemplate(old, template)
   const pods = countPods(request.kind, request.object)
-  const verdict = judge(request, template, { changed, unstamped: [], unpermitted: 'warn', rulesPerGroup, pods })
+  const more = old !== undefined && changed.length === 0 && pods > countPods(request.kind, request.oldObject)
+  const verdict = more
+    ? { ...ALLOWED, warnings: warnOfShare(parseAnnotations(template.annotations).requests, rulesPerGroup, pods) }
+    : judge(request, template, { changed, unstamped: [], unpermitted: 'warn', rulesPerGroup, pods })
   const own = Object.keys(ours(request.object.at('metadata').at('annotations').strings()))
   const misplaced = own.filter((key) => !Object.hasOwn(template.annotations, key))
   if (misplaced.length === 0) return verdict

@@ -120,3 +120,13 @@ t.test('what is remembered is known at once, for as long as it is believed', asy
   t.equal(permissions.known?.(use), undefined)
   t.equal(api.asked.length, 1, 'nobody was asked')
 })
+
+t.test('remembers no more than 10,000 answers, and forgets the oldest first', async (t) => {
+  const api = answering({ allowed: true })
+  const permissions = askPermissions(api, { now: () => 0 })
+  const account = (index: number): Use => ({ ...use, serviceAccount: `a-${index}` })
+  for (let index = 0; index <= 10_000; index++) await permissions.permits(account(index))
+  t.equal(permissions.known?.(account(0)), undefined)
+  t.equal(permissions.known?.(account(1)), true)
+  t.equal(permissions.known?.(account(10_000)), true)
+})
