@@ -133,6 +133,7 @@ t.test('the condition names the trouble of every group, the first one gives the 
 
 const gated = (status?: 'True' | 'False'): ObservedPod =>
   podOf('a', {
+    gated: true,
     declaration: parseAnnotations({
       [`sg.amazonaws.com/${GROUP}`]: 'tcp:443',
       'sg.amazonaws.com/readiness-gate': 'true'
@@ -158,7 +159,21 @@ t.test('an open gate stays open and the message tells the truth; nothing else ke
   t.same(withOpenGate(viewOf(gated('False')), lost), lost)
   t.same(withOpenGate(viewOf(gated()), lost), lost)
   t.same(withOpenGate(viewOf(gated('True'), { end: { at: 1, reason: 'terminal' } }), lost), lost)
-  t.same(withOpenGate(viewOf({ ...gated('True'), declaration: asking('tcp:443') }), lost), lost)
+  t.same(withOpenGate(viewOf({ ...gated('True'), gated: false }), lost), lost)
+  const without = { ...gated('True'), declaration: asking('tcp:443') }
+  t.equal(withOpenGate(viewOf(without), lost).status, 'True', 'the annotation may go, the gate does not')
+})
+
+t.test('a pod that asks for nothing: said if anything was said before, and a gate opens', async (t) => {
+  const nothing = { annotated: false, declaration: parseAnnotations({}) }
+  t.equal(conditionOfLiving(viewOf(podOf('a', nothing)), undefined), undefined)
+  const had = { ...nothing, condition: { status: 'True', reason: 'RulesInEffect', message: '' } } as const
+  t.match(conditionOfLiving(viewOf(podOf('a', had)), undefined), { status: 'False', reason: 'NothingRequested' })
+  const opened = { status: 'True', reason: 'NothingRequested' }
+  t.match(conditionOfLiving(viewOf(podOf('a', { ...nothing, gated: true })), undefined), opened)
+  t.match(conditionOfLiving(viewOf(podOf('a', { ...had, gated: true })), undefined), opened)
+  const gateAlone = parseAnnotations({ 'sg.amazonaws.com/readiness-gate': 'true' })
+  t.match(conditionOfLiving(viewOf(podOf('a', { declaration: gateAlone, gated: true })), undefined), opened)
 })
 
 t.test('news is a change of state, never of a place in the order', async (t) => {

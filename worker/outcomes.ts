@@ -122,14 +122,13 @@ export function conditionOfLiving(
   view: PodView,
   outcomes: ReadonlyMap<SecurityGroupId, Outcome> | undefined
 ): ReasonedCondition | undefined {
-  const { declaration, annotated, condition } = view.pod
+  const { annotated, condition, declaration, gated } = view.pod
   const bad = (reason: Reason, message: string): ReasonedCondition => ({ status: 'False', reason, message })
   if (declaration.violations.length > 0) {
     const all = declaration.violations.map(({ field, message }) => `${field}: ${message}`).join('; ')
     return bad('InvalidAnnotation', cut(all))
   }
-  if (!annotated)
-    return condition === undefined ? undefined : bad('NothingRequested', 'the pod asks for no security group')
+  if (!annotated && !gated) return condition === undefined ? undefined : { status: 'False', ...NOTHING }
   const groups = [...new Set(declaration.requests.map(({ groupId }) => groupId))]
   const missing = groups
     .map((groupId) => outcomes?.get(groupId))
@@ -138,13 +137,11 @@ export function conditionOfLiving(
   if (first !== undefined) {
     const told = new Set(missing.map((outcome) => outcome?.message ?? ''))
     const waits = missing.some((outcome) => outcome?.reason === 'RuleQuotaExceeded')
-    if (waits && declaration.settings.readinessGate) told.add(DEADLOCK)
+    if (waits && gated) told.add(DEADLOCK)
     return bad(first.reason, cut([...told].join('; ')))
   }
   // A readiness gate without anything to wait for must not hold the pod back for ever.
-  if (groups.length === 0 && declaration.settings.readinessGate) {
-    return { status: 'True', reason: 'NothingRequested', message: 'the pod asks for no security group' }
-  }
+  if (groups.length === 0 && gated) return { status: 'True', ...NOTHING }
   if (groups.length === 0 || !groups.every((groupId) => outcomes?.get(groupId)?.inEffect)) return undefined
   return { status: 'True', reason: IN_EFFECT.reason, message: `every rule is in effect in ${groups.join(', ')}` }
 }
@@ -154,11 +151,12 @@ export function conditionOfLiving(
  * stays, and reason and message tell.
  */
 export function withOpenGate({ end, pod }: PodView, condition: ReasonedCondition): ReasonedCondition {
-  const open = pod.declaration.settings.readinessGate && pod.condition?.status === 'True' && end === undefined
+  const open = pod.gated && pod.condition?.status === 'True' && end === undefined
   if (!open || condition.status === 'True') return condition
   return { ...condition, status: 'True', message: cut(`${GATE_STAYS_OPEN}${condition.message}`) }
 }
 
+const NOTHING = { reason: 'NothingRequested', message: 'the pod asks for no security group' } as const
 const GATE_STAYS_OPEN = 'the readiness gate stays open; '
 
 /** Their messages count: places in an order, rules that are left. The condition follows; an Event of each step would help nobody. */

@@ -27,6 +27,7 @@ export function podOf(uid: string, tweak: Partial<ObservedPod> = {}): ObservedPo
     addresses: ['10.64.0.7'],
     declaration: asking('tcp:443'),
     annotated: true,
+    gated: false,
     labelled: true,
     finalized: true,
     heldByFinalizer: true,

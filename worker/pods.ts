@@ -26,6 +26,8 @@ export interface ObservedPod extends PodRef {
   readonly addresses: readonly string[]
   readonly declaration: Declaration
   readonly annotated: boolean
+  /** Our readiness gate is in its spec: there it stays for as long as the pod lives, whatever becomes of the annotation. */
+  readonly gated: boolean
   readonly labelled: boolean
   readonly finalized: boolean
   /** Whether any finalizer, ours or another's, keeps the object. */

@@ -30,7 +30,8 @@ export const REASONS = {
   RulesInEffect: { ...good, when: 'Every rule that the pod asks for is in its security groups.' },
   NothingRequested: {
     ...good,
-    when: 'The pod asks for no security group any more, or asks for a readiness gate and for nothing that it could wait for. Status True only in the second case.'
+    status: 'False',
+    when: 'The pod asks for no security group any more. Or it has a readiness gate and nothing to wait for: then the status is True.'
   },
   RulesRevoked: {
     ...good,
@@ -65,7 +66,7 @@ export const REASONS = {
   AddressConflict: {
     ...bad,
     party: 'owner',
-    when: 'A pod that started later reports the same address, and holds it now.',
+    when: 'A pod that started later reports the same address, and holds it now. The later one gets an Event too.',
     remedy: 'Delete the older pod if it stays: its network is broken.'
   },
   NotPermitted: {

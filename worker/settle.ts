@@ -265,7 +265,8 @@ async function sayReleased(deps: SettleDeps, view: PodView, verdict: Verdict & {
     deps.record({ pod, type: 'Warning', reason: 'FinalizerHoldExceeded', action: 'Release', note })
     return
   }
-  if (view.end !== undefined && pod.deletionTimestamp === undefined && pod.condition !== undefined) {
+  if (view.end === undefined) return say(deps, view, conditionOfLiving(view, undefined))
+  if (pod.deletionTimestamp === undefined && pod.condition !== undefined) {
     const condition = conditionOfEnded(undefined)
     await writeCondition(deps, pod, condition)
     deps.record({ pod, type: 'Normal', reason: condition.reason, action: 'Revoke', note: condition.message })

@@ -172,6 +172,7 @@ export class WorldCluster {
       podOf(uid, {
         ...marks,
         name,
+        gated: declaration.settings.readinessGate,
         createdAt: this.#clock.now(),
         startedAt: this.#clock.now(),
         phase: 'Pending',

@@ -90,6 +90,22 @@ t.test('granted: one Event, and a condition that names the groups', async (t) =>
   t.equal(events.length, 1)
 })
 
+t.test('a pod that stops asking says so, and a readiness gate stays open for ever', async (t) => {
+  const group = await yard.group()
+  const ask = { [`sg.amazonaws.com/${group}`]: 'tcp:443' }
+  const gate = { 'sg.amazonaws.com/readiness-gate': 'true' }
+  await yard.pod('plain', group, { annotations: ask })
+  await yard.pod('gated', group, { annotations: { ...ask, ...gate } })
+  await Promise.all(['plain', 'gated'].map((pod) => yard.reason(pod, 'RulesInEffect')))
+  const nothing = Object.fromEntries(Object.keys({ ...ask, ...gate }).map((key) => [key, null]))
+  for (const pod of ['plain', 'gated']) await yard.patch(pod, { metadata: { annotations: nothing } })
+  await yard.empty(group)
+  await Promise.all(['plain', 'gated'].map((pod) => yard.reason(pod, 'NothingRequested')))
+  t.equal((await shown(yard, 'plain')).condition, 'False NothingRequested: the pod asks for no security group')
+  t.equal((await shown(yard, 'gated')).condition, 'True NothingRequested: the pod asks for no security group')
+  await Promise.all(['plain', 'gated'].map((pod) => yard.delete(pod)))
+})
+
 t.test('a full group: place, quota, and for a readiness gate how the rolling update comes to stand', async (t) => {
   const group = await yard.group()
   await bed.settings({ rulesPerGroup: 1 })

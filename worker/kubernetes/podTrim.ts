@@ -24,6 +24,7 @@ export interface RawPod {
     readonly hostNetwork?: boolean
     readonly serviceAccountName?: string
     readonly containers?: readonly unknown[]
+    readonly readinessGates?: readonly { readonly conditionType?: string }[]
   }
   readonly status?: {
     readonly phase?: string
@@ -75,6 +76,7 @@ function trimPod(object: unknown, { of, text }: Sharing): ObservedPod {
     addresses: [...new Set(addresses.filter((address) => address !== undefined))],
     declaration: of('declaration', Object.entries(mine).flat(), () => parseAnnotations(mine)),
     annotated: Object.keys(mine).length > 0,
+    gated: spec?.readinessGates?.some(({ conditionType }) => conditionType === CONDITION) ?? false,
     labelled: metadata.labels?.[MANAGED_LABEL] === MANAGED_VALUE,
     finalized: metadata.finalizers?.includes(FINALIZER) ?? false,
     heldByFinalizer: (metadata.finalizers?.length ?? 0) > 0,
