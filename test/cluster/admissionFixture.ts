@@ -21,10 +21,16 @@ export interface Admission {
   readonly patch: (namespace: string, name: string, patch: unknown, subresource?: string) => Promise<KubeObject>
   /** How many requests have arrived at all replicas so far. */
   readonly arrived: () => Promise<number>
+  /** How many requests for the resource, such as `replicasets`, have been decided so far. */
+  readonly decided: (resource: string) => Promise<number>
 }
 
 export function admissionOf(bed: Bed): Admission {
   let count = 0
+  const expositions = (): Promise<string[]> => {
+    const urls = [bed.env.METRICS_WEBHOOK_0, bed.env.METRICS_WEBHOOK_1].filter((url) => url !== undefined)
+    return Promise.all(urls.map(async (url) => (await fetch(url)).text()))
+  }
   return {
     async namespace() {
       const name = `admission-${++count}`
@@ -40,18 +46,19 @@ export function admissionOf(bed: Bed): Admission {
     patch: (namespace, name, patch, subresource) =>
       bed.api.patch(pathOf(namespace, name) + (subresource === undefined ? '' : `/${subresource}`), patch),
     async arrived() {
-      const urls = [bed.env.METRICS_WEBHOOK_0, bed.env.METRICS_WEBHOOK_1]
-      const texts = await Promise.all(urls.map(async (url) => (await fetch(url ?? '')).text()))
-      return texts.map((text) => sum(text, 'controller_runtime_webhook_requests_total')).reduce((a, b) => a + b, 0)
+      return sum(await expositions(), 'controller_runtime_webhook_requests_total{')
+    },
+    async decided(resource) {
+      return sum(await expositions(), `kube_sg_webhook_decisions_total{resource="${resource}",`)
     }
   }
 }
 
 export const pathOf = (namespace: string, name: string): string => `/api/v1/namespaces/${namespace}/pods/${name}`
 
-/** The sum of all series of a metric in an exposition. */
-export function sum(exposition: string, metric: string): number {
-  const lines = exposition.split('\n').filter((line) => line.startsWith(`${metric}{`))
+/** The sum of all series that begin so. */
+function sum(expositions: readonly string[], beginning: string): number {
+  const lines = expositions.flatMap((text) => text.split('\n')).filter((line) => line.startsWith(beginning))
   return lines.map((line) => Number(line.slice(line.lastIndexOf(' ')))).reduce((a, b) => a + b, 0)
 }
 

@@ -23,7 +23,7 @@ import {
 // No workers and no nodes' kubelets: what admission leaves behind stays as it is.
 const bed: Bed = await startBed({ workers: 0, kwok: false })
 t.teardown(() => bed.stop())
-const { namespace, create, podOf, patch, arrived } = admissionOf(bed)
+const { namespace, create, podOf, patch, arrived, decided } = admissionOf(bed)
 const annotate = (ns: string, name: string, annotations: object, subresource?: string): Promise<KubeObject> =>
   patch(ns, name, { metadata: { annotations } }, subresource)
 const annotationsOf = async (ns: string, name: string): Promise<unknown> =>
@@ -211,12 +211,14 @@ for (const { kind, apiVersion, path, body } of workloads())
 t.test('what a controller made is not judged again, and its pods are', async (t) => {
   const ns = await namespace()
   const [deployment] = workloads()
+  const [deployments, replicaSets] = [await decided('deployments'), await decided('replicasets')]
   const object = { ...deployment?.body({ [B]: 'tcp:443' }), apiVersion: 'apps/v1', kind: 'Deployment' }
   t.match((await create({ ...object, metadata: { name: 'w', namespace: ns } })).stderr, /^Warning: .* may not use/)
   const note = await eventually('an Event of the ReplicaSet', async () => {
     const { items } = (await bed.api.call('GET', `/api/v1/namespaces/${ns}/events`)) as { items?: KubeObject[] }
     return items?.find(({ reason }) => reason === 'FailedCreate')?.message as string | undefined
   })
+  t.same([await decided('deployments'), await decided('replicasets')], [deployments + 1, replicaSets])
   t.match(note, /service account 'default' .* may not use security group 'sg-0123abce'; to permit it, apply:\n/)
   await bed.apply(permission(ns, 'sg-0123abce'))
   await eventually('the pod', async () => {
