@@ -4,9 +4,13 @@
  */
 import t from 'tap'
 import { createMany, editMany, end, finish, together, workloads } from './outageActs.ts'
+import { switchOnAndOff } from './outageSwitch.ts'
 import { groupOf, job, prepare, raise } from './outageStage.ts'
 
 const WEBHOOKS = ['webhook-0', 'webhook-1']
+
+// Two beds, one after the other.
+t.setTimeout(900_000)
 
 for (const backstop of [true, false])
   t.test(`an outage of the webhook ${backstop ? 'with' : 'without'} the backstop`, async (t) => {
@@ -24,4 +28,5 @@ for (const backstop of [true, false])
       await t.test('and so does one that comes in the outage', (t) => finish(t, stage, 'later'))
     }
     await t.test('every pod can be deleted, and its finalizer removed', (t) => end(t, stage))
+    if (!backstop) await t.test('the backstop is put on, and taken off again', (t) => switchOnAndOff(t, stage))
   })
