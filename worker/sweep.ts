@@ -6,6 +6,7 @@ import { podKeys } from '../shared/podRef.ts'
 import type { Logger } from '../shared/logger.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import type { Cluster } from './cluster.ts'
+import type { PodView } from './desired.ts'
 import type { GroupBook } from './groupBook.ts'
 import type { PodCache } from './podCache.ts'
 import type { RulesRead, SecurityGroups } from './securityGroups.ts'
@@ -81,10 +82,22 @@ export async function sweepClaimed({ book, cache, ec2, interval, now }: SweepDep
 }
 
 /** Everything that can have anything to do. */
-export function enqueueEverything({ book, cache, enqueueGroup, enqueuePod }: SweepDeps): void {
+export function enqueueEverything(deps: SweepDeps): void {
+  const { book, cache, enqueueGroup } = deps
   for (const groupId of new Set([...cache.groups(), ...book.groupsWithOwned()])) enqueueGroup(groupId)
-  for (const { pod } of cache.views()) enqueuePod(pod.uid)
+  enqueuePods(deps)
 }
+
+/**
+ * Not those that live, carry our marks, are served, and say so: of tens of thousands hardly any other is there, and the next run of
+ * their groups tells when that changes.
+ */
+export function enqueuePods({ cache, enqueuePod }: Pick<SweepDeps, 'cache' | 'enqueuePod'>): void {
+  for (const view of cache.views()) if (!isServed(view) || cache.isVanished(view.pod.uid)) enqueuePod(view.pod.uid)
+}
+
+const isServed = ({ end, pod }: PodView): boolean =>
+  end === undefined && pod.annotated && pod.labelled && pod.finalized && pod.condition?.status === 'True'
 
 function claimedGroups(cache: PodCache): SecurityGroupId[] {
   const claimed = new Set<SecurityGroupId>()

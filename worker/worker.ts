@@ -28,6 +28,7 @@ import { createSettler } from './settle.ts'
 import type { PodEvent } from './settle.ts'
 import type { WorkerSettings } from './settings.ts'
 import { leaveOf } from './standing.ts'
+import { enqueuePods } from './sweep.ts'
 import { createSweeper } from './sweeper.ts'
 import { optInTag } from '../shared/names.ts'
 import { ruleKey } from '../shared/rules.ts'
@@ -244,7 +245,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       state = 'leading'
       leadsFrom = now()
       cache.beginRemembering(wallClock())
-      for (const { pod } of cache.views()) enqueuePod(pod.uid)
+      enqueuePods({ cache, enqueuePod })
       sweeper.start()
     },
     trusted: () => state === 'trusted',
