@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import type { IncomingMessage } from 'node:http'
 import t from 'tap'
@@ -28,8 +29,7 @@ function begin(reader: BodyReader) {
     },
     async end() {
       stream.end()
-      await settle()
-      await settle()
+      await once(stream, 'close')
     },
     async breakOff() {
       stream.destroy(new Error('aborted'))
@@ -54,6 +54,14 @@ t.test('a body is the same in one piece and in many, and a character may be cut'
   const empty = begin(createBodyReader(limits))
   await empty.end()
   t.same(empty.told, [''])
+})
+
+t.test('thousands of pieces are put together on the way, and stay in order', async (t) => {
+  const request = begin(createBodyReader({ ...limits, most: 100_000, together: 100_000 }))
+  const digits = Array.from({ length: 5000 }, (_, index) => String(index % 10))
+  for (const digit of digits) request.stream.write(digit)
+  await request.end()
+  t.same(request.told, [digits.join('')])
 })
 
 t.test('a body of the limit is read, and one of a byte more refused once, and read to its end', async (t) => {

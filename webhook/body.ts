@@ -35,6 +35,12 @@ export interface BodyReader {
 /** An API server sends no more than objects of 3 MiB (its limit for requests) and 1.5 MiB (etcd's), each byte as six. */
 const MOST_THROWN_AWAY = 28 * 2 ** 20
 
+/**
+ * So many are put together to one: a hostile body comes in pieces of one byte, each of which costs the memory of a hundred
+ * while it is kept. A review comes in one piece, or in some of 16 KiB.
+ */
+const MOST_PIECES = 1024
+
 export function createBodyReader(limits: BodyLimits): BodyReader {
   const { most, small, together } = limits
   const tooLarge: Refusal = {
@@ -52,12 +58,14 @@ export function createBodyReader(limits: BodyLimits): BodyReader {
 
   return {
     read(incoming, onBody, onRefusal, onGone) {
-      let body: Buffer | undefined
+      const pieces: Buffer[] = []
+      /** Of the pieces, those that are put together already. */
+      let joined = 0
       let [length, counted, over] = [0, 0, false]
       const end = (): void => {
         over = true
         held -= counted
-        body = undefined
+        pieces.length = 0
       }
       const judge = (): Refusal | undefined => {
         if (length > most) return tooLarge
@@ -67,25 +75,27 @@ export function createBodyReader(limits: BodyLimits): BodyReader {
         return held > together ? tooMany : undefined
       }
       incoming.on('data', (piece: Buffer) => {
-        const before = length
         length += piece.length
         if (over) {
           if (length > most + MOST_THROWN_AWAY) incoming.destroy()
           return
         }
         const refusal = judge()
-        if (refusal === undefined) {
-          body = body === undefined ? piece : append(body, before, piece)
-          return
+        if (refusal !== undefined) {
+          end()
+          return onRefusal(refusal)
         }
-        end()
-        onRefusal(refusal)
+        pieces.push(piece)
+        if (pieces.length - joined < MOST_PIECES) return
+        pieces.splice(joined, MOST_PIECES, Buffer.concat(pieces.slice(joined)))
+        joined++
       })
       incoming.on('end', () => {
         if (over) return
-        const text = body === undefined ? '' : body.toString('utf8', 0, length)
+        const [first] = pieces
+        const body = pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces, length)
         end()
-        onBody(text)
+        onBody(body.toString())
       })
       // Node tells of a client that goes away only to whoever listens for it.
       incoming.on('error', () => {
@@ -95,19 +105,4 @@ export function createBodyReader(limits: BodyLimits): BodyReader {
       })
     }
   }
-}
-
-/**
- * A list of the pieces would be simpler, but a hostile body comes in pieces of one byte, each of which costs the memory of a
- * hundred. What is allocated doubles, so that every byte is copied twice at most.
- */
-function append(body: Buffer, length: number, piece: Buffer): Buffer {
-  const total = length + piece.length
-  let room = body
-  if (room.length < total) {
-    room = Buffer.allocUnsafeSlow(Math.max(total, 2 * length))
-    body.copy(room, 0, 0, length)
-  }
-  piece.copy(room, length)
-  return room
 }

@@ -11,6 +11,7 @@ import { review, stamped } from './reviewFixture.ts'
 import { buildServer, TLS_OPTIONS } from './server.ts'
 import { selfSigned } from './tlsFixture.ts'
 
+t.setTimeout(600_000)
 const pair = await selfSigned('localhost')
 const GOOD = JSON.stringify(review({ object: stamped({ annotations: { 'sg.amazonaws.com/sg-0123abcd': 'tcp:443' } }) }))
 const head = (...lines: string[]): string => [...lines, 'host: localhost', '', ''].join('\r\n')
@@ -170,7 +171,7 @@ t.test('who sends more than 7 MiB learns so, also when the rest is sent first; w
   const answer = heard(socket)
   socket.write(head(POST, JSON_TYPE, `content-length: ${27 * 2 ** 20}`))
   let broken: Error | undefined
-  socket.on('error', (error) => (broken = error))
+  socket.on('error', (error: Error) => (broken = error))
   await send(socket, 27)
   t.match(await answer, /^HTTP\/1\.1 413 .*the review is larger than 7 MiB: make the object smaller/s)
   t.equal(broken, undefined, 'not cut while it sends')
@@ -212,5 +213,19 @@ t.test('who stops half-way is cut after ten seconds, wherever it stops', async (
   const [hello, ...texts] = await Promise.all(ends)
   t.equal(hello, '', 'before the handshake')
   for (const [index, [why]] of beginnings.entries()) t.same(codes(texts[index] ?? ''), [408], why)
+  await staysWell()
+})
+
+/** Longer than Node keeps an idle connection by itself; IDLE_SECONDS=95 outlasts the API server, which keeps it for 90. */
+const IDLE_SECONDS = Number(process.env.IDLE_SECONDS ?? 6)
+
+t.test(`a connection that was idle for ${IDLE_SECONDS} s is used again`, async (t) => {
+  const { port, staysWell } = await serve(t)
+  const socket = open(port)
+  const answers = heard(socket)
+  socket.write(head(POST, JSON_TYPE, LENGTH) + GOOD)
+  await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1000))
+  socket.write(LAST)
+  t.same(codes(await answers), [200, 200])
   await staysWell()
 })
