@@ -2,6 +2,7 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { createMetrics as createWebhookMetrics } from '../webhook/metrics.ts'
 import { createMetrics as createWorkerMetrics } from '../worker/metrics.ts'
+import { BY_CODE, HANDLING } from '../worker/failures.ts'
 import { REASONS } from '../worker/reasons.ts'
 import type { ReasonMeaning } from '../worker/reasons.ts'
 
@@ -17,7 +18,8 @@ export function docTables(): Readonly<Record<string, Readonly<Record<string, str
       'webhook metrics': own(createWebhookMetrics().registry),
       'process metrics': metricsTable(common, () => true)
     },
-    'docs/worker.md': { reasons: reasonsTable(REASONS) }
+    'docs/worker.md': { reasons: reasonsTable(REASONS) },
+    'docs/failures.md': { classes: failuresTable(), codes: codesTable() }
   }
 }
 
@@ -54,6 +56,45 @@ function metricsTable(registry: Registry, isMeant: (name: string) => boolean): s
         labelNames.map((label) => `\`${label}\``).join(', '),
         help.replace(/\.$/, '')
       ])
+  )
+}
+
+function failuresTable(): string {
+  const seconds = (milliseconds: number): string => `${String(milliseconds / 1000)} s`
+  return table(
+    [
+      'class',
+      'when',
+      'may have had its effect',
+      'halves',
+      'group is read again',
+      'next try',
+      'beside that',
+      'reason on the pod'
+    ],
+    Object.entries(HANDLING).map(([kind, handling]) => [
+      `\`${kind}\``,
+      handling.when,
+      handling.maybeApplied ? 'yes' : 'no',
+      handling.bisect ? 'yes' : 'no',
+      handling.observeAgain ? 'yes' : 'no',
+      `${seconds(handling.retryAfter)}, at most ${seconds(handling.slowest)}`,
+      handling.then,
+      kind === 'notLeading' ? 'none' : `\`${handling.reason}\``
+    ])
+  )
+}
+
+function codesTable(): string {
+  const kinds = [...new Set(Object.values(BY_CODE))]
+  const codesOf = (kind: string): string =>
+    Object.entries(BY_CODE)
+      .filter(([, of]) => of === kind)
+      .map(([code]) => `\`${code}\``)
+      .join(', ')
+  return table(
+    ['class', 'codes'],
+    kinds.map((kind) => [`\`${kind}\``, codesOf(kind)])
   )
 }
 

@@ -14,6 +14,10 @@ export type FailureKind =
   | 'notLeading'
 
 export interface Handling {
+  /** What has happened, for docs/failures.md. */
+  readonly when: string
+  /** What is done beside what the other fields say, for docs/failures.md. */
+  readonly then: string
   /** The effect may have happened although the reply is an error or was lost. */
   readonly maybeApplied: boolean
   /** The group must be read again before anything is decided. */
@@ -38,11 +42,15 @@ const once = { maybeApplied: false, observeAgain: false, bisect: false, retryAft
 export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   throttled: {
     ...once,
+    when: 'EC2 or the service that hands out credentials limits the rate of calls',
+    then: "nothing more: every action has a bucket of its own, below AWS's, so that a throttled Authorize keeps no Revoke",
     reason: 'Throttled',
     advice: 'EC2 throttles this account, and the call is repeated'
   },
   unavailable: {
     ...once,
+    when: '5xx, no answer in time, a cut connection, no DNS, an answer that cannot be read',
+    then: 'a rule that was to be made or changed counts as possible, and its pod is not released, until EC2_READ_LAG later a read can tell; a change is said again at once, for that makes it certain',
     maybeApplied: true,
     observeAgain: true,
     retryAfter: 500,
@@ -52,6 +60,8 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   },
   duplicate: {
     ...once,
+    when: 'the rule is there already: made by somebody else, or by a call of ours whose answer was lost',
+    then: 'what the read shows is left out, and the others are sent again; a single one counts as present though no read shows it yet, and whose it is a later read tells',
     observeAgain: true,
     bisect: true,
     retryAfter: 100,
@@ -60,6 +70,8 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   },
   ruleNotFound: {
     ...once,
+    when: 'a rule that was to be revoked or changed has gone already',
+    then: 'what has gone is left out, and the others are sent again; a single one counts as gone, unless we made it less than EC2_READ_LAG ago',
     observeAgain: true,
     bisect: true,
     retryAfter: 100,
@@ -68,12 +80,16 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   },
   groupNotFound: {
     ...once,
+    when: 'EC2 has no group of this id in this account and Region, or does not know it yet',
+    then: 'rules of a deleted group are gone with it, so that the pods that wait for their revocation are released',
     observeAgain: true,
     reason: 'SecurityGroupNotFound',
     advice: 'create the security group in this Region, or correct its id in the annotation'
   },
   quota: {
     ...once,
+    when: 'the group cannot take so many rules',
+    then: 'the oldest pods get what room there is (halves of the call, IPv4 and IPv6 apart), the others wait in order of age; so many rules as it holds now count as its quota, and every fifth sweep one more is tried; a Modify is replaced by Revoke and Authorize',
     observeAgain: true,
     retryAfter: 5000,
     slowest: 60_000,
@@ -83,6 +99,8 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   },
   denied: {
     ...once,
+    when: 'IAM denies the call, as it does with the least policy for a group in another VPC',
+    then: 'nothing is taken away; a Modify is replaced by Revoke and Authorize, and a description stays as it is',
     observeAgain: false,
     retryAfter: 5000,
     slowest: 60_000,
@@ -91,6 +109,8 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   },
   credentials: {
     ...once,
+    when: 'credentials are missing, expired or unknown, the account is blocked, or our clock is wrong',
+    then: 'the SDK looks for credentials before each call, and corrects its clock by the answer, so that the next call can succeed',
     retryAfter: 2000,
     slowest: 30_000,
     reason: 'EC2CredentialsRejected',
@@ -98,6 +118,8 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   },
   rejected: {
     ...once,
+    when: 'any other 4xx',
+    then: 'the rule that EC2 refuses is told on its pod, and left out for this run; a Modify is replaced by Revoke and Authorize',
     observeAgain: true,
     bisect: true,
     retryAfter: 5000,
@@ -107,13 +129,15 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   },
   notLeading: {
     ...once,
+    when: 'our lease would end before the call does',
+    then: 'no call is made; whoever leads next looks at everything',
     reason: 'NotLeading',
     advice: 'another worker has taken over'
   }
 }
 
 /** Codes of the EC2 API reference (errors-overview) and of the services that hand out credentials. */
-const BY_CODE: Readonly<Record<string, FailureKind>> = {
+export const BY_CODE: Readonly<Record<string, FailureKind>> = {
   EC2ThrottledException: 'throttled',
   RequestLimitExceeded: 'throttled',
   SlowDown: 'throttled',
@@ -141,7 +165,11 @@ const BY_CODE: Readonly<Record<string, FailureKind>> = {
   InvalidIdentityToken: 'credentials',
   MissingAuthenticationToken: 'credentials',
   OptInRequired: 'credentials',
+  InvalidSignatureException: 'credentials',
+  PendingVerification: 'credentials',
   RequestExpired: 'credentials',
+  RequestInTheFuture: 'credentials',
+  RequestTimeTooSkewed: 'credentials',
   SignatureDoesNotMatch: 'credentials',
   TokenProviderError: 'credentials',
   UnrecognizedClientException: 'credentials'

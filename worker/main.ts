@@ -20,7 +20,7 @@ import { watchNodes, watchPods } from './kubernetes/watches.ts'
 import { createMetrics } from './metrics.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { Timers } from './queue.ts'
-import { contradiction, workerSpec } from './settings.ts'
+import { contradiction, workerSpec, wrongRegion } from './settings.ts'
 import type { WorkerSettings } from './settings.ts'
 import { createWorker } from './worker.ts'
 
@@ -139,6 +139,8 @@ async function run(
   logger.info({ healthPort: health.port, owner, region: settings.AWS_REGION }, 'worker started')
   const synced = await Promise.all([pods.synced, nodes.reflection.synced])
   if (synced.includes(false)) return
+  const mismatch = wrongRegion(settings.AWS_REGION, nodes.regions())
+  if (mismatch !== undefined) throw new ConfigError([mismatch])
   logger.info({ pods: [...worker.cache.views()].length }, 'caches are in sync')
 
   const campaign = elect({

@@ -1,6 +1,6 @@
 /** What to change in one security group: a function of what is claimed and what is there. Pure. */
 import { familyOf, ruleKey } from '../shared/rules.ts'
-import type { Family, RuleKey } from '../shared/rules.ts'
+import type { Family, Rule, RuleKey } from '../shared/rules.ts'
 import { inOrderOfAge } from './desired.ts'
 import type { Claim } from './desired.ts'
 import { fillOf } from './observation.ts'
@@ -56,7 +56,8 @@ interface Spare {
  * | yes     | uncertain        | modify once more: then it is certain                                    |
  * | yes     | no, or possible  | authorize, if it may and the quota leaves room, else wait; in a full    |
  * |         |                  | family the pod's own spare rule becomes it, and nobody else gets a place|
- * | no      | ours, explained  | revoke: the pod that held the address ended, or wants it no longer      |
+ * | no      | ours, explained  | revoke: the pod that held the address ended, or wants it no longer; but |
+ * |         |                  | not before a rule is there that takes over a part of it                 |
  * | no      | ours, otherwise  | an orphan: prove it first                                               |
  * | no      | uncertain        | revoke if each of what it may be is explained, else wait for a read     |
  * | no      | foreign          | nothing, ever                                                           |
@@ -105,14 +106,24 @@ export function planChanges(
       authorize.push(claim)
     } else waiting.push(claim)
   }
+  const revokeFirst = revoke.length > 0 && !(fits('ipv4') && fits('ipv6'))
+  // Whoever widens a range keeps the narrow one until the wide one is there.
+  const leaned = (rule: ObservedRule): boolean => !revokeFirst && authorize.some((claim) => overlap(rule, claim.rule))
   return {
     modify,
-    revokeFirst: revoke.length > 0 && !(fits('ipv4') && fits('ipv6')),
+    revokeFirst,
     authorize,
-    revoke,
+    revoke: revoke.filter((rule) => !leaned(rule)),
     waiting,
     orphans: orphans.map(({ rule }) => rule)
   }
+}
+
+/** Whether some packet passes by either of the rules. */
+function overlap(one: Rule, other: Rule): boolean {
+  if (one.cidr !== other.cidr) return false
+  if (one.protocol === 'all' || other.protocol === 'all') return true
+  return one.protocol === other.protocol && one.fromPort <= other.toPort && other.fromPort <= one.toPort
 }
 
 /** What a lost reply left open is settled by saying again what it is to be: a claim decides, and without one it is spare. */

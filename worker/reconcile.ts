@@ -55,8 +55,11 @@ export function createReconciler(deps: ReconcileDeps): (groupId: SecurityGroupId
     const unread = await attempt(() => readWhatIsMissing(deps, groupId))
     await askPermissions(deps, groupId)
     // Nothing new on an old view. But whatever could not be read or authorized: nothing keeps us from revoking what ended.
-    if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed)))
-    await attempt(() => revokeExplained(deps, groupId))
+    const tried = new Set<string>()
+    const ended = attempt(() => revokeEnded(deps, groupId, tried))
+    if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed, ended, tried)))
+    await ended
+    await attempt(() => revokeExplained(deps, groupId, tried))
     await attempt(async () => {
       orphansAgain = await revokeOrphans(deps, groupId)
     })
@@ -153,20 +156,23 @@ async function askPermissions({ cache, permissions }: ReconcileDeps, groupId: Se
 /**
  * Authorize first, then revoke: nobody waits for a revoke. Only in a full group it is the other way round. A quota error teaches the
  * quota, and the next round plans with it; what was taken beyond a learned quota refutes it likewise.
+ * @param ended what ended pods left behind is being revoked: the rules whose ids are in `tried`
  * @returns what EC2 refused
  */
 async function authorizeMissing(
   deps: ReconcileDeps,
   groupId: SecurityGroupId,
-  failed: Map<RuleKey, Ec2Failure>
+  failed: Map<RuleKey, Ec2Failure>,
+  ended: Promise<unknown>,
+  tried: ReadonlySet<string>
 ): Promise<Error[]> {
   let failures: Error[] = []
   for (let round = 1; round <= 3; round++) {
     failures = []
     const attempt = attemptInto(failures)
     await attempt(() => modifyRules(deps, groupId, decide(deps, groupId).plan.modify))
-    const { revokeFirst } = decide(deps, groupId).plan
-    if (revokeFirst) await attempt(() => revokeExplained(deps, groupId))
+    if (decide(deps, groupId).plan.revokeFirst) await ended
+    if (decide(deps, groupId).plan.revokeFirst) await attempt(() => revokeExplained(deps, groupId, tried))
     // What could not be revoked takes its room; only what fits without it is tried.
     const { authorize } = decide(deps, groupId, () => false).plan
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed))
@@ -177,10 +183,29 @@ async function authorizeMissing(
   return failures
 }
 
+/** What pods that have ended leave behind waits for no authorization, for those may be throttled. */
+async function revokeEnded(deps: ReconcileDeps, groupId: SecurityGroupId, tried: Set<string>): Promise<void> {
+  const { cache } = deps
+  const former = cache.formerClaims(groupId)
+  const hasEnded = (rule: ObservedRule): boolean => {
+    const last = former.get(ruleKey(rule))
+    const view = last === undefined ? undefined : cache.view(last.pod.uid)
+    return last !== undefined && (view === undefined || view.end !== undefined)
+  }
+  const rules = decide(deps, groupId).plan.revoke.filter(hasEnded)
+  for (const { id } of rules) tried.add(id)
+  await revokeRules(deps, groupId, rules)
+}
+
 /** Revokes what ended or is no longer asked for; what living pods still ask for, only as far as the brake lets it. */
-async function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
+async function revokeExplained(
+  deps: ReconcileDeps,
+  groupId: SecurityGroupId,
+  tried: ReadonlySet<string>
+): Promise<void> {
   const { book, brake, logger, now } = deps
-  const { revoke } = decide(deps, groupId).plan
+  // What this run has failed to revoke the next one tries again.
+  const revoke = decide(deps, groupId).plan.revoke.filter(({ id }) => !tried.has(id))
   const withdrawals = revoke.filter((rule) => isStillAskedFor(deps, groupId, rule))
   if (withdrawals.length === 0) brake.takeBack(groupId)
   const concerned = withdrawals.length > 0

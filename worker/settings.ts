@@ -78,3 +78,15 @@ export function contradiction(settings: WorkerSettings): string | undefined {
     ? undefined
     : `LEASE_DURATION, RENEW_DEADLINE and RETRY_PERIOD contradict each other: ${fault}`
 }
+
+/**
+ * Whether the cluster proves that AWS_REGION is wrong: its Nodes name their Regions, and none of them is ours. An unreachable EC2, an
+ * unknown group or another VPC prove nothing.
+ * @param ofNodes Regions that the Nodes' labels name; empty where no cloud provider labels them
+ * @returns the sentence to stop with; undefined when all is well, or nobody can tell
+ */
+export function wrongRegion(region: string, ofNodes: ReadonlySet<string>): string | undefined {
+  if (ofNodes.size === 0 || ofNodes.has(region)) return undefined
+  const named = [...ofNodes].sort().join(', ')
+  return `AWS_REGION is '${region}', but the Nodes are in ${named} (label topology.kubernetes.io/region): set AWS_REGION to the Region of the cluster`
+}

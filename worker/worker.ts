@@ -62,7 +62,7 @@ export interface Worker {
 }
 
 /** So many groups and pods are worked on at once; the rates of calls are limited elsewhere. */
-const GROUPS_AT_ONCE = 16
+const GROUPS_AT_ONCE = 256
 const PODS_AT_ONCE = 16
 
 export function createWorker(deps: WorkerDeps): Worker {

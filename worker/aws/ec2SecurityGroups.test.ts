@@ -47,7 +47,13 @@ async function adapter(t: Test, { timeout = 2000, mayWrite = true } = {}) {
   })
   t.teardown(() => client.destroy())
   const group = (await trial.createGroup()) as SecurityGroupId
-  return { trial, group, reports, groups: ec2SecurityGroups(ec2, { clusterId: 'demo', owner: OWNER, now: () => 42 }) }
+  return {
+    client,
+    trial,
+    group,
+    reports,
+    groups: ec2SecurityGroups(ec2, { clusterId: 'demo', owner: OWNER, now: () => 42 })
+  }
 }
 
 async function failureOf(call: Promise<unknown>): Promise<Ec2Failure> {
@@ -260,6 +266,25 @@ for (const { fault, kind } of faults) {
     )
     t.equal((await trial.rulesOf(group)).length, fault === 'dropReply' ? 1 : 0)
     t.equal((await groups.authorize(group, [rule('10.64.0.8/32')])).length, 1, 'and the next call is made as ever')
+  })
+}
+
+t.test('expired credentials, and then renewed ones', async (t) => {
+  const { group, groups, trial } = await adapter(t)
+  await trial.control('POST', 'credentials', { accessKey: 'AKIAWORKER', state: 'expired' })
+  t.equal((await failureOf(groups.authorize(group, [rule('10.64.0.7/32')]))).kind, 'credentials')
+  await trial.control('POST', 'credentials', { accessKey: 'AKIAWORKER', state: null })
+  t.equal((await groups.authorize(group, [rule('10.64.0.7/32')])).length, 1)
+})
+
+for (const minutes of [-40, 40]) {
+  t.test(`a clock that is wrong by ${String(minutes)} minutes costs one call`, async (t) => {
+    const { client, group, groups } = await adapter(t)
+    // The SDK adds this to the time that it signs with, and sets it from EC2's answers.
+    client.config.systemClockOffset = minutes * 60_000
+    const refused = await failureOf(groups.authorize(group, [rule('10.64.0.7/32')]))
+    t.equal(refused.kind, 'credentials', refused.code)
+    t.equal((await groups.authorize(group, [rule('10.64.0.7/32')])).length, 1)
   })
 }
 

@@ -47,19 +47,24 @@ export interface NodeTable {
   names(): ReadonlySet<string>
   /** Canonical; which no pod may claim. */
   addresses(): ReadonlySet<string>
+  /** AWS Regions that the Nodes' labels name. */
+  regions(): ReadonlySet<string>
 }
+
+/** Set by the cloud provider and the kubelet (kubernetes.io/docs/reference/labels-annotations-taints). */
+const REGION_LABEL = 'topology.kubernetes.io/region'
 
 /** @param onNew a node has come, or come back */
 export function watchNodes(options: WatchOptions, onNew: () => void): NodeTable {
   const { connection, logger, metrics } = options
-  const nodes = new Map<string, readonly string[]>()
+  const nodes = new Map<string, TrimmedNode>()
   let addresses: ReadonlySet<string> = new Set()
   const collect = (): void => {
-    addresses = new Set([...nodes.values()].flat())
+    addresses = new Set([...nodes.values()].flatMap((node) => node.addresses))
   }
   const put = (items: readonly TrimmedNode[]): void => {
     const before = nodes.size
-    for (const node of items) nodes.set(node.name, node.addresses)
+    for (const node of items) nodes.set(node.name, node)
     collect()
     if (nodes.size > before) onNew()
   }
@@ -85,12 +90,18 @@ export function watchNodes(options: WatchOptions, onNew: () => void): NodeTable 
       }
     }
   })
-  return { reflection, names: () => new Set(nodes.keys()), addresses: () => addresses }
+  return {
+    reflection,
+    names: () => new Set(nodes.keys()),
+    addresses: () => addresses,
+    regions: () => new Set([...nodes.values()].map(({ region }) => region).filter((region) => region !== undefined))
+  }
 }
 
 interface TrimmedNode {
   readonly name: string
   readonly addresses: readonly string[]
+  readonly region: string | undefined
 }
 
 function trimNode({ metadata, status }: RawObject): TrimmedNode {
@@ -98,5 +109,5 @@ function trimNode({ metadata, status }: RawObject): TrimmedNode {
   const addresses = reported
     .map(({ address }) => canonicalAddress(address ?? ''))
     .filter((address) => address !== undefined)
-  return { name: metadata.name, addresses }
+  return { name: metadata.name, addresses, region: metadata.labels?.[REGION_LABEL] }
 }
