@@ -129,11 +129,12 @@ t.test('a full group: place, quota, and for a readiness gate how the rolling upd
   await yard.delete('early')
   await yard.reason('late', 'RulesInEffect')
   await yard.event('late', 'RulesInEffect')
-  await bed.settings({ rulesPerGroup: 60 })
+  await yard.delete('late')
   await yard.reason('later', 'RulesInEffect')
+  await bed.settings({ rulesPerGroup: 60 })
   await yard.event('later', 'RulesInEffect')
   t.equal((await shown(yard, 'later')).events.length, 2, 'a place in the order is no Event')
-  await Promise.all(['late', 'later'].map((pod) => yard.delete(pod)))
+  await yard.delete('later')
 })
 
 t.test('not opted in: the tag that the owner must set', async (t) => {
