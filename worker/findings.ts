@@ -1,5 +1,6 @@
 /** What the runs for groups have found out about each pod, until the pod is gone. No I/O. */
 import type { SecurityGroupId } from '../shared/rules.ts'
+import { IN_EFFECT } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Reason } from './reasons.ts'
 import type { PodFindings } from './settle.ts'
@@ -22,7 +23,9 @@ export interface Findings {
 }
 
 export function createFindings(): Findings {
-  const byPod = new Map<string, Map<SecurityGroupId, Outcome>>()
+  const byPod = new Map<string, ReadonlyMap<SecurityGroupId, Outcome>>()
+  /** What most pods have: one group, and its rules in effect. One copy a group. */
+  const served = new Map<SecurityGroupId, ReadonlyMap<SecurityGroupId, Outcome>>()
   const byGroup = new Map<SecurityGroupId, ReadonlyMap<string, Outcome>>()
   const times = new Map<SecurityGroupId, number>()
   const reasons = new Map<Reason, number>()
@@ -36,11 +39,29 @@ export function createFindings(): Findings {
     else reasons.delete(outcome.reason)
   }
 
+  const withOutcome = (
+    known: ReadonlyMap<SecurityGroupId, Outcome> | undefined,
+    groupId: SecurityGroupId,
+    outcome: Outcome | undefined
+  ): ReadonlyMap<SecurityGroupId, Outcome> => {
+    const alone = known === undefined || (known.size === 1 && known.has(groupId))
+    if (alone && outcome === IN_EFFECT) {
+      const shared = served.get(groupId) ?? new Map([[groupId, IN_EFFECT]])
+      served.set(groupId, shared)
+      return shared
+    }
+    const next = new Map(known)
+    if (outcome === undefined) next.delete(groupId)
+    else next.set(groupId, outcome)
+    return next
+  }
+
   return {
     tell(groupId, outcomes, now) {
       const before = byGroup.get(groupId) ?? new Map<string, Outcome>()
       if (outcomes.size === 0) {
         byGroup.delete(groupId)
+        served.delete(groupId)
         times.delete(groupId)
       } else {
         byGroup.set(groupId, outcomes)
@@ -49,15 +70,14 @@ export function createFindings(): Findings {
       const changed: string[] = []
       for (const uid of new Set([...before.keys(), ...outcomes.keys()])) {
         const outcome = outcomes.get(uid)
-        const known = byPod.get(uid) ?? new Map<SecurityGroupId, Outcome>()
-        const old = known.get(groupId)
+        const known = byPod.get(uid)
+        const old = known?.get(groupId)
         if (old?.message === outcome?.message && old?.reason === outcome?.reason) continue
         count(old, -1)
         count(outcome, 1)
-        if (outcome === undefined) known.delete(groupId)
-        else known.set(groupId, outcome)
-        if (known.size === 0) byPod.delete(uid)
-        else byPod.set(uid, known)
+        const next = withOutcome(known, groupId, outcome)
+        if (next.size === 0) byPod.delete(uid)
+        else byPod.set(uid, next)
         changed.push(uid)
       }
       return changed
