@@ -166,7 +166,7 @@ t.test('what does not touch our keys never arrives: plain pods, edits, evictions
   await patch(ns, 'ours', { metadata: { finalizers: null } })
   const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'evicted' } }
   await bed.api.call('POST', `${pathOf(ns, 'evicted')}/eviction`, eviction)
-  await bed.kubectl(['delete', 'pod', '-n', ns, 'plain', 'ours', '--now'])
+  await bed.kubectl(['delete', 'pod', '-n', ns, 'plain', 'ours', '--now', '--timeout=30s'])
   await bed.kubectl(['create', 'deployment', '-n', ns, 'd', '--image=x', '--replicas=3'])
   await eventually('its pods', async () => {
     const { items } = (await bed.api.call('GET', `/api/v1/namespaces/${ns}/pods`)) as { items?: KubeObject[] }
@@ -255,7 +255,7 @@ t.test('kube-system and our own namespace are never asked about', async (t) => {
   for (const ns of ['kube-system', 'kube-sg']) {
     t.match(await create(pod(ns, 'unasked', { [A]: 'tpc:443' }, {}, RESTRICTED)), { code: 0 }, ns)
     t.same((await podOf(ns, 'unasked')).metadata?.finalizers, undefined)
-    await bed.kubectl(['delete', 'pod', '-n', ns, 'unasked', '--now'])
+    await bed.kubectl(['delete', 'pod', '-n', ns, 'unasked', '--now', '--timeout=30s'])
   }
   t.equal(await arrived(), before)
 })
@@ -271,7 +271,7 @@ t.test('what is bad already never blocks an edit that leaves it alone', async (t
   t.equal(await arrived(), before)
   await annotate(ns, 'p', { 'sg.amazonaws.com/egress': null })
   t.match(await refusal(annotate(ns, 'p', { [A]: 'tpc:2' })), { status: 422 })
-  t.match(await bed.kubectl(['delete', 'pod', '-n', ns, 'p', '--now']), { code: 0 })
+  t.match(await bed.kubectl(['delete', 'pod', '-n', ns, 'p', '--now', '--timeout=30s']), { code: 0 })
 })
 
 const manyGroups = (count: number): Record<string, string> =>
@@ -287,7 +287,7 @@ t.test('a pod that has ended or is being deleted can be edited, released and del
     await annotate(ns, name, { [A]: 'tcp:444' })
     t.same((await podOf(ns, name)).metadata?.finalizers, undefined, 'a released pod is not held again')
     t.match(await refusal(annotate(ns, name, { [A]: 'tpc:1' })), { status: 422 }, 'nobody meant that')
-    t.match(await bed.kubectl(['delete', 'pod', '-n', ns, name, '--now']), { code: 0 })
+    t.match(await bed.kubectl(['delete', 'pod', '-n', ns, name, '--now', '--timeout=30s']), { code: 0 })
   }
   await create(pod(ns, 'dying', { [A]: 'tcp:443' }, { finalizers: ['example.com/x', FINALIZER] }))
   await bed.kubectl(['delete', 'pod', '-n', ns, 'dying', '--now', '--wait=false'])
@@ -319,7 +319,7 @@ t.test('without any webhook: others go on, annotated pods wait, every pod can be
     await patch(ns, 'old', { metadata: { labels: { x: 'y' } } })
     await patch(ns, 'old', { status: { phase: 'Succeeded' } }, 'status')
     await patch(ns, 'old', { metadata: { finalizers: null } })
-    t.match(await bed.kubectl(['delete', 'pod', '-n', ns, 'old', '--now']), { code: 0 })
+    t.match(await bed.kubectl(['delete', 'pod', '-n', ns, 'old', '--now', '--timeout=30s']), { code: 0 })
   } finally {
     await Promise.all(['webhook-0', 'webhook-1'].map((name) => bed.ctl('start', name)))
   }
