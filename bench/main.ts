@@ -3,6 +3,8 @@
  * and counts. `node bench/main.ts burst churn` runs these sections alone; BENCH=full runs the long ones at full length.
  */
 import { cpus } from 'node:os'
+import { admissionBench } from './admission.ts'
+import { latencyBench } from './admissionLatency.ts'
 import { burstBench } from './burst.ts'
 import { churnBench } from './churn.ts'
 import { failoverBench } from './failover.ts'
@@ -15,6 +17,8 @@ import type { Section } from './table.ts'
 
 const SECTIONS: readonly Section[] = [
   parserBench,
+  admissionBench,
+  latencyBench,
   burstBench,
   churnBench,
   failoverBench,
