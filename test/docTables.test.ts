@@ -52,3 +52,10 @@ t.test('every reason of the table is given somewhere', async (t) => {
     []
   )
 })
+
+t.test('the certificates job counts nothing, as the doc says', async (t) => {
+  const folder = new URL('../certs-job/', import.meta.url)
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.ts'))
+  t.ok(files.includes('main.ts'))
+  for (const name of files) t.notMatch(await readFile(new URL(name, folder), 'utf8'), /prom-client|\/metrics/, name)
+})

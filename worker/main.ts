@@ -131,7 +131,7 @@ async function run(
     start: () => undefined,
     pods: () => silent('pods', pods.lastContact()),
     nodes: () => silent('nodes', nodes.reflection.lastContact()),
-    ec2: () => worker.trouble() ?? (leading && !worker.trusted() ? 'EC2 has not been read yet' : undefined)
+    sweep: () => worker.trouble()?.message ?? (leading && !worker.trusted() ? 'EC2 has not been read yet' : undefined)
   } satisfies Record<string, Check>)
   closers.unshift(() => events.flush())
   closers.unshift(() => pods.stop())

@@ -55,8 +55,8 @@ export interface Worker {
   lead(): void
   /** Everything in EC2 has been read since it leads. */
   trusted(): boolean
-  /** Why the last look at everything failed, in a sentence; undefined: it did not. */
-  trouble(): string | undefined
+  /** Why the last look at everything failed; undefined: it did not. */
+  trouble(): Outcome | undefined
   /** Starts nothing new and waits for what runs. */
   stop(): Promise<void>
 }
@@ -236,7 +236,12 @@ export function createWorker(deps: WorkerDeps): Worker {
     depth: queue.depth,
     working: queue.startedAt().map((at) => (now() - at) / 1000)
   })
-  metrics.shows(() => measure.state({ groups: stateOf(groupQueue), pods: stateOf(podQueue) }, unreadable !== undefined))
+  metrics.shows(() =>
+    measure.state(
+      { groups: stateOf(groupQueue), pods: stateOf(podQueue) },
+      unreadable !== undefined && unreadable.reason !== 'PodsUnreadable'
+    )
+  )
 
   return {
     cache,
@@ -249,7 +254,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       sweeper.start()
     },
     trusted: () => state === 'trusted',
-    trouble: () => unreadable?.message,
+    trouble: () => unreadable,
     async stop() {
       state = 'stopped'
       await Promise.all([groupQueue.stop(), podQueue.stop(), sweeper.stop()])

@@ -189,7 +189,7 @@ t.test('EC2 denies a revoke: the pod is held, says why, and its rules are no orp
     /^False RevokeFailed: \d of its rules (is|are) not revoked yet: EC2 answered UnauthorizedOperation to Revoke/
   )
   const samples = await scrape()
-  t.equal(samples.get('kube_sg_pods_held'), 1)
+  t.ok((samples.get('kube_sg_pods_held') ?? 0) >= 1)
   t.ok((samples.get('kube_sg_oldest_hold_seconds') ?? 0) >= 5)
   t.equal(samples.get('kube_sg_orphan_rules'), 0)
   t.ok((samples.get('workqueue_retries_total{name="groups"}') ?? 0) >= 1)
@@ -242,7 +242,7 @@ t.test('an outage of AWS is told by readiness and metrics, never by liveness, an
   t.match(await health('/readyz'), /^200 ok/)
   await bed.fault({ action: '*', fault: 'reset' })
   await yard.until('readiness to tell', async () => (await health('/readyz')).startsWith('503'))
-  t.match(await health('/readyz'), /\[-\]ec2 failed: EC2 failed or did not answer/)
+  t.match(await health('/readyz'), /\[-\]sweep failed: EC2 failed or did not answer/)
   t.match(await health('/livez'), /^200 ok/)
   t.equal((await scrape()).get('kube_sg_ec2_unreadable'), 1)
   await yard.pod('waits', group)
