@@ -56,7 +56,7 @@ t.test('a life moves the counts: granted, in effect, revoked, released', async (
   t.equal(during.get(`kube_sg_group_rules_quota{security_group="${group}",family="ipv4"}`), 60)
   t.equal(during.get('leader_election_master_status{name="kube-sg-worker"}'), 1)
   t.equal(during.get('kube_sg_build_info{version="0.1.0"}'), 1)
-  t.equal(during.get('kube_sg_watch_lists_total{resource="pods"}'), 1)
+  t.ok((during.get('kube_sg_watch_lists_total{resource="pods"}') ?? 0) >= 1)
   t.ok(grown(during, 'workqueue_adds_total{name="groups"}') >= 1)
   t.ok(grown(during, 'rest_client_requests_total{code="200",method="PATCH"}') >= 1)
   t.ok((during.get('kube_sg_sweep_last_success_timestamp_seconds') ?? 0) > 1_700_000_000)
