@@ -50,29 +50,31 @@ function compare(measure: string, few: number, many: number): Row {
 async function costAmong(groups: number, { tell }: BenchOptions): Promise<Cost> {
   tell(`${groups * PODS_PER_GROUP} pods`)
   const cluster = await startLargeCluster({ groups, podsPerGroup: PODS_PER_GROUP, others: 0 })
-  await cluster.ec2.settings({ buckets: 'off' })
-  // No sweep but the first two while events are counted.
-  const worker = await cluster.startWorker({
-    settings: { SWEEP_INTERVAL: '1h', LOG_LEVEL: 'warn', EC2_READ_LAG: '3s' }
-  })
   try {
-    await eventually(
-      'two sweeps',
-      async () => ((await worker.metric('kube_sg_sweeps_total')) >= 2 ? true : undefined),
-      {
-        within: 180_000,
-        every: 250
-      }
+    await cluster.ec2.settings({ buckets: 'off' })
+    const events = await costOfEvents(cluster)
+    tell(
+      `${(events.beat * 1000).toFixed(0)} µs a status change, ${(events.life * 1000).toFixed(0)} µs a life; now sweeps`
     )
+    return { ...events, sweep: await costOfSweep(cluster) }
+  } finally {
+    await cluster.close()
+  }
+}
+
+async function costOfEvents(cluster: LargeCluster): Promise<Omit<Cost, 'sweep'>> {
+  // No sweep but the first two while events are counted.
+  const worker = await cluster.startWorker({ settings: { SWEEP_INTERVAL: '1h', EC2_READ_LAG: '3s' } })
+  try {
+    await untilSwept(worker, 2)
     await idle(worker)
     const busy = cluster.pods.slice(0, BUSY_GROUPS * PODS_PER_GROUP)
     await beat(cluster, worker, busy, BEATS / 4)
     const beats = await beat(cluster, worker, busy, BEATS)
     const lives = await live(cluster, worker, [...busy], LIVES)
-    return { beat: beats / BEATS, life: lives / LIVES, sweep: await sweep(cluster) }
+    return { beat: beats / BEATS, life: lives / LIVES }
   } finally {
     await worker.stop()
-    await cluster.close()
   }
 }
 
@@ -122,24 +124,29 @@ async function live(cluster: LargeCluster, worker: BenchedWorker, pods: StandInP
   return (await cpu(worker)) - before
 }
 
-/** A worker that only sweeps, once a second. */
-async function sweep(cluster: LargeCluster): Promise<number> {
-  const worker = await cluster.startWorker({
-    settings: { SWEEP_INTERVAL: '5s', LOG_LEVEL: 'warn', EC2_READ_LAG: '1s' }
-  })
+/** @returns milliseconds of CPU */
+async function costOfSweep(cluster: LargeCluster): Promise<number> {
+  const worker = await cluster.startWorker({ settings: { SWEEP_INTERVAL: '5s', EC2_READ_LAG: '1s' } })
   try {
-    const swept = (): Promise<number> => worker.metric('kube_sg_sweeps_total')
-    const first = await eventually('three sweeps', async () => ((await swept()) >= 3 ? swept() : undefined), {
-      within: 180_000
-    })
+    const first = await untilSwept(worker, 3)
     const before = await cpu(worker)
-    const last = await eventually('three more', async () => ((await swept()) >= first + 3 ? swept() : undefined), {
-      within: 180_000
-    })
+    const last = await untilSwept(worker, first + 3)
     return ((await cpu(worker)) - before) / (last - first)
   } finally {
     await worker.stop()
   }
+}
+
+/** @returns how many sweeps there were in fact */
+async function untilSwept(worker: BenchedWorker, times: number): Promise<number> {
+  return eventually(
+    `${times} sweeps`,
+    async () => {
+      const swept = await worker.metric('kube_sg_sweeps_total')
+      return swept >= times ? swept : undefined
+    },
+    { within: 180_000, every: 250 }
+  )
 }
 
 /** Milliseconds. */
