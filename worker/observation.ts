@@ -109,7 +109,8 @@ export function viewOf(known: Observation): GroupView {
       if (write.before.every((rule) => ruleKey(rule) === ruleKey(write.rule))) continue
       // A read may show what it became, or what it was long before: only a write of ours, or a read that is late enough, can tell.
       owned.delete(id)
-      uncertain.set(id, { id, candidates: [...write.before, write.rule] })
+      const others = write.before.filter((rule) => ruleKey(rule) !== ruleKey(write.rule))
+      uncertain.set(id, { id, candidates: [...others, write.rule] })
     } else unseen.set(write.key, write.kind === 'provenPresent' ? 'proven' : 'possible')
   }
   for (const { candidates } of uncertain.values()) {
