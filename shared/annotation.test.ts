@@ -272,6 +272,8 @@ t.test('16 groups a pod, over all keys; more grant nothing at all', async (t) =>
     'metadata.annotations: Invalid value: "17 security groups": a pod must name at most 16 security groups, and this one names 17'
   ])
   t.equal(tooMany.violations[0]?.key, WHOLE_POD)
+  t.same(tooMany.groups, [], 'nobody is asked about groups without number')
+  t.same(parseAnnotations({ [key(B)]: 'tpc:1', 'sg.amazonaws.com': `${A}:tcp:1,${A}:tcp:2` }).groups, [B, A].sort())
 })
 
 t.test('only our keys are ours', async (t) => {

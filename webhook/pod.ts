@@ -73,11 +73,11 @@ const COUNT_PATHS: Readonly<Record<string, readonly string[]>> = {
   CronJob: ['spec', 'jobTemplate', 'spec', 'parallelism']
 }
 
-/** How many pods of its template a workload keeps, as far as it says; at least 1, as its scale may change unseen. */
+/** How many pods of its template a workload keeps, as far as it says. */
 export function countPods(kind: string, place: Place): number {
   const path = COUNT_PATHS[kind] ?? []
   const { value } = path.reduce((at, key) => at.at(key), place)
-  return typeof value === 'number' ? Math.max(1, value) : 1
+  return typeof value === 'number' ? value : 1
 }
 
 /** Whether a controller made the object: then its maker was checked, and nobody reads an answer to it. */
