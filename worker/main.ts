@@ -42,6 +42,9 @@ async function main(): Promise<void> {
     source,
     logger,
     userAgent: 'kube-sg-worker',
+    // A review for each service account and group after a start, and a patch for each pod: the API server's own fairness guards it.
+    qps: 200,
+    burst: 400,
     onRequest: (report) => metrics.apiAnswered(report)
   })
   await run(settings, connection, metrics, logger)

@@ -18,6 +18,9 @@ export interface WatchOptions {
   readonly metrics?: Pick<WorkerMetrics, 'watchFailed' | 'watchListed'>
 }
 
+/** Whole pods are large, and of each little is kept: small pages never grow old in memory, and large ones do. */
+const PODS_PER_PAGE = 100
+
 const counted = ({ metrics }: WatchOptions, resource: string): Pick<ReflectOptions<never>, 'onError'> => ({
   onError: (error) => metrics?.watchFailed(resource, isExpired(error) ? 'expired' : 'other')
 })
@@ -29,6 +32,7 @@ export function watchPods(options: WatchOptions, cache: PodCache): Reflection {
     logger,
     path: '/api/v1/pods',
     labelSelector: `${MANAGED_LABEL}=${MANAGED_VALUE}`,
+    pageSize: PODS_PER_PAGE,
     trim: createPodTrim(),
     ...counted(options, 'pods'),
     handler: {
