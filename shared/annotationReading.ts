@@ -35,7 +35,8 @@ export function readAnnotation(key: string, value: string, readGroups: boolean):
       value,
       `value must not be empty: write a rule such as '${example}', or remove the annotation`
     )
-  const bytes = utf8Bytes(value)
+  // No character takes more than three bytes for each of its UTF-16 units: few values need to be encoded to be counted.
+  const bytes = value.length * 3 > MAX_VALUE_BYTES ? utf8Bytes(value) : 0
   if (bytes > MAX_VALUE_BYTES)
     return faulty('ValueTooLong', key, value, `value must be at most ${MAX_VALUE_BYTES} bytes long, and has ${bytes}`)
   return what.kind === 'group' ? readItems(key, value, what.groupId) : readItems(key, value)

@@ -25,8 +25,8 @@ export interface ReviewContext extends ReviewOptions {
   readonly closing: () => boolean
 }
 
-/** Answers one request, whatever is in it. @param query as parsed */
-export type Answering = (incoming: IncomingMessage, outgoing: ServerResponse, query: unknown) => void
+/** Answers one request, whatever is in it. */
+export type Answering = (incoming: IncomingMessage, outgoing: ServerResponse) => void
 
 /** The API server's own default; our configurations ask for 5 s, which it then says in the query. */
 export const PATIENCE_MS = 10_000
@@ -43,7 +43,7 @@ export function answerReviews(
   const { bodies, logger, mode, permissions } = context
   const meter = context.metrics.meter(path)
 
-  return (incoming, outgoing, query) => {
+  return (incoming, outgoing) => {
     const startedAt = meter.start()
     const succeed = (admission: AdmissionRequest, verdict: Verdict): void => {
       const text = conclude(context, admission, verdict)
@@ -60,7 +60,7 @@ export function answerReviews(
         const admission = decode(readJson(incoming, text))
         const verdict = decide(admission)
         if (stands(verdict, permissions, mode)) return succeed(admission, verdict)
-        const patience = AbortSignal.timeout(readTimeout(query))
+        const patience = AbortSignal.timeout(readTimeout(incoming.url ?? ''))
         withPermission(verdict, permissions, mode, patience)
           .then((final) => succeed(admission, final))
           .catch(fail)
@@ -147,10 +147,12 @@ function sendRefusal(incoming: IncomingMessage, outgoing: ServerResponse, { code
   incoming.on('close', () => outgoing.end())
 }
 
-/** The API server says its own patience in the query, as Go prints durations; half a second of it is for the way back. */
-export function readTimeout(query: unknown): number {
-  const text = (query as Readonly<Record<string, unknown>> | undefined)?.timeout
-  const match = typeof text === 'string' ? /^(?:(\d{1,3})m)?(\d{1,3})(?:\.\d+)?s$/.exec(text) : null
+/**
+ * The API server says its own patience in the query, as Go prints durations; half a second of it is for the way back.
+ * @returns milliseconds
+ */
+export function readTimeout(url: string): number {
+  const match = /[?&]timeout=(?:(\d{1,3})m)?(\d{1,3})(?:\.\d+)?s(?:&|$)/.exec(url)
   if (match === null) return PATIENCE_MS - 500
   const milliseconds = (Number(match[1] ?? 0) * 60 + Number(match[2])) * 1000
   return Math.max(milliseconds - 500, 500)

@@ -38,6 +38,8 @@ const KEEP_ALIVE_MS = 120_000
 /** No API server asks for renegotiation, which costs the server more than the client. */
 export const TLS_OPTIONS = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const
 
+const NO_QUERY = {}
+
 /** Builds the server without listening. */
 export function buildServer(options: ServerOptions): WebhookServer {
   const app = Fastify({
@@ -53,7 +55,10 @@ export function buildServer(options: ServerOptions): WebhookServer {
     // Otherwise requests that arrive while we close are refused, and pods with them.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    exposeHeadRoutes: false
+    exposeHeadRoutes: false,
+    // Nobody reads either, and each review would pay for them.
+    genReqId: () => '',
+    routerOptions: { querystringParser: () => NO_QUERY }
   })
   let draining = false
   const bodies = createBodyReader(BODIES)
@@ -80,7 +85,7 @@ function route(app: App, path: string, answerReview: Answering): void {
     url: path,
     onRequest(request, reply) {
       reply.hijack()
-      answerReview(request.raw, reply.raw, request.query)
+      answerReview(request.raw, reply.raw)
     },
     handler: (_request, reply) => reply
   })
