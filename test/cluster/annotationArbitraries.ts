@@ -1,6 +1,6 @@
 /**
  * Annotations as an adversary would write them, for fast-check: some legal, most one slip away from it, and some noise; every
- * limit of the grammar is met from both sides.
+ * limit of the grammar is met from both sides. Long, as every part serves the next.
  */
 import fc from 'fast-check'
 import { MAX_GROUPS, MAX_ITEMS, MAX_KEYS, MAX_VALUE_BYTES } from '../../shared/annotation.ts'
@@ -215,11 +215,35 @@ const crowd = fc.oneof(
     .map((count) => Array.from({ length: count }, (_, index): Entry => [`${PREFIX}x${index}`, 'tcp:1']))
 )
 
+/** One group under several keys, with about as many items in all as it may have. */
+const shared = fc
+  .tuple(
+    group,
+    fc.integer({ min: MAX_ITEMS - 1, max: MAX_ITEMS + 2 }),
+    fc.nat({ max: 3 }),
+    fc.nat({ max: MAX_ITEMS - 1 })
+  )
+  .map(([id, total, ways, cut]): Entry[] => {
+    const items = (count: number, before = ''): string => Array<string>(count).fill(`${before}tcp:1`).join(',')
+    const old = items(cut, `${id}:`)
+    const rest = total - cut
+    if (ways === 0) return [[LEGACY_BARE_KEY, items(total, `${id}:`)]]
+    if (cut === 0) return [[PREFIX + id, items(total)]]
+    return [
+      [ways === 1 ? LEGACY_BARE_KEY : LEGACY_INGRESS_KEY, old],
+      ways === 3 ? [LEGACY_BARE_KEY, items(rest, `${id}:`)] : [PREFIX + id, items(rest)]
+    ]
+  })
+
 /** Annotations of one pod. */
 export const annotations: fc.Arbitrary<Entries> = fc
   .oneof(
     { arbitrary: fc.array(entry, { minLength: 1, maxLength: 3 }), weight: 14 },
-    { arbitrary: fc.tuple(crowd, fc.array(entry, { maxLength: 3 })).map((parts) => parts.flat()), weight: 1 }
+    {
+      arbitrary: fc.tuple(fc.oneof(crowd, shared), fc.array(entry, { maxLength: 3 })).map((parts) => parts.flat()),
+      weight: 1
+    },
+    { arbitrary: fc.oneof(crowd, shared, shared), weight: 1 }
   )
   .map((entries) => Object.fromEntries(entries))
 
