@@ -248,3 +248,24 @@ t.test('a description that cannot be corrected costs one call a sweep, and no wo
   await world.clock.advance(61_000)
   t.equal(rulesOf(world)[0]?.description, 'demo/web/a')
 })
+
+t.test('a range that grows keeps what it has until the wide rule is there; one that shrinks gives it up', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.ec2.denied.add(AUTHORIZE)
+  edit(world, 'a', 'tcp:443-500')
+  await world.clock.advance(30_000)
+  t.same([held(world), reasonOf(world, 'a'), world.ec2.revokes], [['10.64.0.1:443'], 'EC2AccessDenied', []])
+  world.ec2.denied.clear()
+  await world.clock.advance(61_000)
+  t.same(
+    rulesOf(world).map(({ fromPort, toPort }) => [fromPort, toPort]),
+    [[443, 500]]
+  )
+  world.ec2.denied.add(AUTHORIZE)
+  edit(world, 'a', 'tcp:443')
+  await world.clock.advance(5000)
+  t.same(held(world), [])
+})

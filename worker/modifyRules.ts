@@ -73,6 +73,8 @@ async function acceptRefusal(
     return modifyBatch(deps, groupId, changes.slice(middle))
   }
   if (failure.kind === 'duplicate' && only !== undefined) {
+    // Under another id; or EC2 takes no values that a rule has already, and then it must not be asked each time.
+    book.refuseModify(groupId, [only.ruleId])
     return book.write(groupId, [{ kind: 'provenPresent', at: now(), key: ruleKey(only.claim.rule) }])
   }
   if (failure.kind === 'ruleNotFound' && only !== undefined) {

@@ -203,21 +203,17 @@ t.test('what was read before our time is not revoked where a claim is missing th
   t.equal(planChanges(new Map(), viewOf([ours(a)]), before, ROOM).revoke.length, 1)
 })
 
-t.test('a rule that a wider one takes over stays until that is there', async (t) => {
+t.test('a rule that a wider one of its pod covers stays until that is there', async (t) => {
   const wide = { ...rule(1), toPort: 9 }
-  const plan = planChanges(claimsOf(claimOf(wide)), viewOf([ours(a), ours(rule(10))]), EXPLAINED, ROOM)
-  t.same(
-    plan.revoke.map(({ fromPort }) => fromPort),
-    [10]
-  )
-  const all = { ...rule(1), protocol: 'all' as Protocol, fromPort: -1, toPort: -1 }
-  t.same(planChanges(claimsOf(claimOf(all)), viewOf([ours(a)]), EXPLAINED, ROOM).revoke, [])
-  t.equal(planChanges(claimsOf(claimOf(wide)), viewOf([ours(a), ours(wide)]), EXPLAINED, ROOM).revoke.length, 1)
-  t.equal(
-    planChanges(claimsOf(claimOf(wide)), viewOf([ours(a)]), EXPLAINED, FULL).revoke.length,
-    1,
-    'not in a full group'
-  )
+  const left = (wanted: Rule, there: ObservedRule[], background = keptForEditor, quota = ROOM) =>
+    planChanges(claimsOf(claimOf(wanted, 20)), viewOf(there), background, quota).revoke.map(ruleKey)
+  t.same(left(wide, [ours(a), ours(rule(10))]), [ruleKey(rule(10))])
+  t.same(left({ ...a, protocol: 'all' as Protocol, fromPort: -1, toPort: -1 }, [ours(a)]), [])
+  t.same(left(wide, [ours(a), ours(wide)]), [ruleKey(a)], 'it is there')
+  t.same(left(a, [ours(wide)]), [ruleKey(wide)], 'nobody asks for all of it')
+  t.same(left({ ...wide, cidr: '10.64.0.8/32' }, [ours(a)]), [ruleKey(a)], 'at another address')
+  t.same(left(wide, [ours(a)], EXPLAINED), [ruleKey(a)], "another pod's")
+  t.same(left(wide, [ours(a)], EXPLAINED, FULL), [ruleKey(a)], 'in a full group')
 })
 
 const anyRule = fc

@@ -57,7 +57,7 @@ interface Spare {
  * | yes     | no, or possible  | authorize, if it may and the quota leaves room, else wait; in a full    |
  * |         |                  | family the pod's own spare rule becomes it, and nobody else gets a place|
  * | no      | ours, explained  | revoke: the pod that held the address ended, or wants it no longer; but |
- * |         |                  | not before a rule is there that takes over a part of it                 |
+ * |         |                  | not before the rule is there by which the same pod goes on asking for it|
  * | no      | ours, otherwise  | an orphan: prove it first                                               |
  * | no      | uncertain        | revoke if each of what it may be is explained, else wait for a read     |
  * | no      | foreign          | nothing, ever                                                           |
@@ -108,7 +108,10 @@ export function planChanges(
   }
   const revokeFirst = revoke.length > 0 && !(fits('ipv4') && fits('ipv6'))
   // Whoever widens a range keeps the narrow one until the wide one is there.
-  const leaned = (rule: ObservedRule): boolean => !revokeFirst && authorize.some((claim) => overlap(rule, claim.rule))
+  const leaned = (rule: ObservedRule): boolean => {
+    const uid = revokeFirst ? undefined : background.keptFor(rule)
+    return uid !== undefined && authorize.some((claim) => claim.pod.uid === uid && covers(claim.rule, rule))
+  }
   return {
     modify,
     revokeFirst,
@@ -119,11 +122,11 @@ export function planChanges(
   }
 }
 
-/** Whether some packet passes by either of the rules. */
-function overlap(one: Rule, other: Rule): boolean {
-  if (one.cidr !== other.cidr) return false
-  if (one.protocol === 'all' || other.protocol === 'all') return true
-  return one.protocol === other.protocol && one.fromPort <= other.toPort && other.fromPort <= one.toPort
+/** Whether whatever passes by the second passes by the first too. */
+function covers(wide: Rule, narrow: Rule): boolean {
+  if (wide.cidr !== narrow.cidr) return false
+  if (wide.protocol === 'all') return true
+  return wide.protocol === narrow.protocol && wide.fromPort <= narrow.fromPort && narrow.toPort <= wide.toPort
 }
 
 /** What a lost reply left open is settled by saying again what it is to be: a claim decides, and without one it is spare. */

@@ -65,6 +65,7 @@ export const modifying: Topic = {
       name: 'a rule changes its values and keeps id and tags',
       basis: 'documented',
       sources: [MODIFY],
+      relied: 'a rule that was modified is ours still, under the id that we know',
       run: async (subject) => {
         const GroupId = await subject.createGroup()
         const call = { GroupId, IpPermissions: [tcp(443, '10.0.0.1/32')], ...tagged({ k: 'v' }) }
@@ -94,12 +95,31 @@ export const modifying: Topic = {
       name: 'a modify without description takes the description away',
       basis: 'undocumented',
       sources: [api('SecurityGroupRuleRequest')],
+      relied: 'every modification says the description',
       run: async (subject) => {
         const GroupId = await subject.createGroup()
         const [made] = await authorize(subject, GroupId, described('old'))
         await modify(subject, GroupId, [idOf(made), from('10.0.0.2/32')])
         const [rule] = await expectRules(subject, GroupId, ['tcp 443-443 10.0.0.2/32'])
         expectSame(rule?.Description ?? '', '', 'description')
+      }
+    },
+    {
+      name: 'a rule may be given the values that it has, and another description',
+      basis: 'undocumented',
+      sources: [],
+      relied: 'a modification whose reply was lost is made again; an inherited rule is described anew',
+      run: async (subject) => {
+        const GroupId = await subject.createGroup()
+        const [made] = await authorize(subject, GroupId, described('old'))
+        const same = { ...from(made?.CidrIpv4 ?? '', made?.FromPort), Description: 'new' }
+        for (let time = 1; time <= 2; time++) await modify(subject, GroupId, [idOf(made), same])
+        const [rule] = await expectRules(subject, GroupId, ['tcp 443-443 10.0.0.1/32'])
+        expectSame(idOf(rule), idOf(made), 'id')
+        const read = () => subject.ec2.describeSecurityGroupRules({ SecurityGroupRuleIds: [idOf(made)] })
+        const descriptionIn = (answer: Awaited<ReturnType<typeof read>>) => answer.SecurityGroupRules?.[0]?.Description
+        const answer = await subject.settled(read, (found) => descriptionIn(found) === 'new')
+        expectSame(descriptionIn(answer), 'new', 'description')
       }
     },
     {
@@ -117,6 +137,7 @@ export const modifying: Topic = {
       name: 'a modify needs no room in a full group',
       basis: 'undocumented',
       sources: [],
+      relied: 'an edit of a living pod in a full group does not cost it its place',
       run: async (subject) => {
         const all = hosts(subject.quota)
         const { groupId, ids } = await groupOf(subject, ...all)
@@ -132,6 +153,7 @@ export const modifying: Topic = {
       name: 'the values of another rule refuse a modify',
       basis: 'undocumented',
       sources: [],
+      relied: 'a duplicate proves that the rule is there, and that the call changed nothing',
       run: async (subject) => {
         const { groupId, ids } = await groupOf(subject, '10.0.0.1/32', '10.0.0.2/32')
         await expectRefusal(modify(subject, groupId, [ids[0], from('10.0.0.2/32')]), 'InvalidPermission.Duplicate')
