@@ -8,6 +8,7 @@ import { latencyBench } from './admissionLatency.ts'
 import { burstBench } from './burst.ts'
 import { churnBench } from './churn.ts'
 import { failoverBench } from './failover.ts'
+import { growthBench } from './growth.ts'
 import { memoryBench } from './memory.ts'
 import { parserBench } from './parser.ts'
 import { eventBench } from './podEvent.ts'
@@ -17,6 +18,7 @@ import type { Section } from './table.ts'
 
 const SECTIONS: readonly Section[] = [
   parserBench,
+  growthBench,
   admissionBench,
   latencyBench,
   burstBench,
