@@ -46,8 +46,13 @@ const SHOWN = 64
  */
 export function quote(value: string): string {
   const cut = value.length > SHOWN ? `${value.slice(0, SHOWN)}...` : value
-  return JSON.stringify(cut).replace(/(?! )[\p{Cc}\p{Cf}\p{Z}]/gu, escape)
+  return escapeUnseen(JSON.stringify(cut))
 }
+
+const escapeUnseen = (text: string): string => text.replace(/(?! )[\p{Cc}\p{Cf}\p{Z}]/gu, escape)
+
+/** The longest key that the API server takes: a prefix of 253 characters, a slash, and a name of 63. */
+const LONGEST_KEY = 317
 
 /** As JSON escapes it: a character beyond the basic plane by its two halves. */
 function escape(character: string): string {
@@ -71,7 +76,11 @@ export function describeViolation(violation: Violation): string {
   return `${violation.field}: ${describeValue(violation)}`
 }
 
-/** The path of an annotation below the metadata at `base`, such as `spec.template.metadata`. */
+/**
+ * The path of an annotation below the metadata at `base`, such as `spec.template.metadata`. Not every key has been
+ * validated when we see it: one that could not be is cut, and what could move a terminal's cursor is shown as escapes.
+ */
 export function annotationField(key: string, base = 'metadata'): string {
-  return `${base}.annotations[${key}]`
+  const cut = key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}...` : key
+  return `${base}.annotations[${escapeUnseen(cut)}]`
 }

@@ -207,6 +207,8 @@ t.test('no other way leads to our keys', async (t) => {
   t.equal(binding(annotations, 'pods', 'binding'), sentence('pods/binding'))
   t.equal(binding(annotations, 'bindings'), sentence('bindings'))
   t.same(binding({ other: 'x' }, 'pods', 'binding'), [])
+  const many = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`sg.amazonaws.com/${index}`, 'x']))
+  t.match(binding(many, 'bindings'), /\] and 4984 more must not be changed through bindings: /)
   t.same(binding(undefined, 'pods', 'binding'), [])
 })
 

@@ -8,8 +8,8 @@ import type { SecurityGroupId } from '../shared/rules.ts'
 import type { AdmissionRequest } from './admissionReview.ts'
 import { countPods, hasController, readPod, readTemplate, WORKLOADS } from './pod.ts'
 import type { Pod, PodShape } from './pod.ts'
-import { ALLOWED } from './verdict.ts'
 import { warnOfShare } from './quotaShare.ts'
+import { ALLOWED } from './verdict.ts'
 import type { Need, Verdict } from './verdict.ts'
 
 export interface Quota {
@@ -75,12 +75,17 @@ function warnOfMisplaced(keys: readonly string[], base: string): string {
   return `${annotationField(first)}${which} no effect here: kube-sg reads what is on the pods; write it below ${base}.metadata.annotations`
 }
 
+/** More keys than a legal pod has groups; a Binding may carry megabytes of them. */
+const MAX_NAMED = 16
+
 /** Nobody needs these ways to our keys, a Binding names no service account to ask about, and neither is stamped. */
 function refuseChange(request: AdmissionRequest): Verdict {
   const read = (place: AdmissionRequest['object']) => place.at('metadata').at('annotations').strings()
   const changed = changedKeys(before(request, read), read(request.object))
   if (changed.length === 0) return ALLOWED
-  const fields = changed.map((key) => annotationField(key)).join(', ')
+  const shown = changed.slice(0, MAX_NAMED).map((key) => annotationField(key))
+  const more = changed.length - shown.length
+  const fields = `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
   const message = `${fields} must not be changed through ${request.resource}: annotate the pod itself`
   return { kind: 'forbidden', reason: 'subresource', warnings: [], message }
 }
