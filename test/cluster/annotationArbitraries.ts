@@ -53,6 +53,12 @@ const wrongPorts = fc.oneof(
   fc.constantFrom('-', '80-', '-80', '1-2-3', '*-80', '**', '0-65535', 'https', '80..90', '80 - 90')
 )
 
+/** Both sides of what a port may be. */
+const edges = fc.constantFrom(
+  ...['0', '1', '65535', '65536', '0-1', '1-65535', '1-65536', '65535-65536', '65536-65537', '2-1', '1-1', '99999'],
+  ...['100000', '9999-10000', '10000-9999', '60000-7000', '08', '0-65535']
+)
+
 /** Its letters in any case. */
 const cased = (word: string): fc.Arbitrary<string> =>
   fc.oneof(
@@ -143,7 +149,14 @@ const shaped = (items: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   )
 
 const legal = counted(padded(legalItem)).map((all) => all.join(','))
-const value = fc.oneof({ arbitrary: legal, weight: 6 }, { arbitrary: shaped(item), weight: 2 })
+const value = fc.oneof(
+  { arbitrary: legal, weight: 6 },
+  { arbitrary: shaped(item), weight: 2 },
+  // One item at an edge, and nothing else that could be wrong.
+  { arbitrary: fc.tuple(withPorts, edges).map((parts) => parts.join(':')), weight: 1 },
+  { arbitrary: withoutPorts, weight: 1 },
+  { arbitrary: number, weight: 1 }
+)
 
 const writtenGroup = fc.oneof(
   { arbitrary: group, weight: 20 },

@@ -1,5 +1,7 @@
-/** What the policies cost: Kubernetes limits it, and gives up on what passes the limit. */
+/** What the policies cost, for Kubernetes gives up on what passes a limit; whom they leave alone; and how they are told to warn. */
+import { readFile } from 'node:fs/promises'
 import t from 'tap'
+import { parseAllDocuments } from 'yaml'
 import { eventually } from '../../bed/bed.ts'
 import type { KubeObject } from '../../bed/bed.ts'
 import { MAX_GROUPS, MAX_ITEMS, MAX_KEYS, MAX_VALUE_BYTES } from '../../shared/annotation.ts'
@@ -85,4 +87,38 @@ t.test("what is not the policies' business", async (t) => {
   const mirror = plain('p', { ...bad, [MIRROR_POD_KEY]: 'x' })
   const spec = { ...(mirror.spec as object), nodeName: 'n', automountServiceAccountToken: false }
   t.equal((await create({ ...mirror, spec })).kind, 'allowed', 'the copy of a static pod')
+})
+
+t.test('Kubernetes finds every expression right for the objects that it judges', async (t) => {
+  for (const name of ['kube-sg-grammar', 'kube-sg-permission']) {
+    const path = `/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/${name}`
+    const status = await eventually('the check', async () => {
+      const found = (await bed.api.call('GET', path)).status as { observedGeneration?: number; typeChecking?: object }
+      return found.observedGeneration === undefined ? undefined : found
+    })
+    t.same(status.typeChecking, {}, name)
+  }
+})
+
+t.test('with Warn in place of Deny, as for PERMISSIONS=warn, who may not is warned and let in', async (t) => {
+  const file = await readFile(new URL('../../manifests/backstop/20-permission.yaml', import.meta.url), 'utf8')
+  const create = (): ReturnType<typeof bed.kubectl> =>
+    bed.kubectl(
+      ['create', '--dry-run=server', '-f', '-'],
+      JSON.stringify({ apiVersion: 'v1', kind: 'Pod', ...plain('p', { [`${PREFIX}sg-bbbbbbbb`]: 'tcp:443' }) })
+    )
+  t.match(await create(), { code: 1, stderr: /'kube-sg-permission' denied request/ })
+  const warning = parseAllDocuments(file).map((document) => document.toJS() as KubeObject & { spec: object })
+  await bed.apply(
+    warning.map((object) =>
+      object.kind?.endsWith('Binding') === true
+        ? { ...object, spec: { ...object.spec, validationActions: ['Warn'] } }
+        : object
+    )
+  )
+  const admitted = await eventually('the binding', async () => {
+    const answer = await create()
+    return answer.code === 0 ? answer : undefined
+  })
+  t.match(admitted.stderr, /^Warning: .*'default' may not use security group 'sg-bbbbbbbb'/)
 })
