@@ -12,7 +12,7 @@ import { pod, review, stamped } from './reviewFixture.ts'
 import { readTimeout } from './exchange.ts'
 import { buildServer, TLS_OPTIONS } from './server.ts'
 import type { ServerOptions } from './server.ts'
-import { selfSigned } from './tlsFixture.ts'
+import { selfSigned, until } from './tlsFixture.ts'
 
 const [one, two] = [await selfSigned('one'), await selfSigned('two')]
 const annotations = { 'sg.amazonaws.com/sg-0123abcd': 'tcp:443' }
@@ -232,6 +232,41 @@ t.test('drains: serves on, sends clients elsewhere, and closes when the last has
   t.match(await slow, { code: 200, headers: { connection: 'close' } })
   await closed
   await t.rejects(post(server, '/mutate', json({ object: pod() })), { code: 'ECONNREFUSED' })
+})
+
+t.test('a client that goes away, in its body or before its answer, is counted once', async (t) => {
+  const gate = Promise.withResolvers<boolean>()
+  const asked = Promise.withResolvers<undefined>()
+  const permissions: Permissions = {
+    permits: () => {
+      asked.resolve(undefined)
+      return gate.promise
+    }
+  }
+  const server = await listening(t, { permissions })
+  const gone = async (): Promise<string | undefined> =>
+    /requests_total\{webhook="\/validate",code="499"\} (\d+)/.exec(await server.metrics.registry.metrics())?.[1]
+  const body = json({ object: stamped({ annotations }) })
+  const head = `POST /validate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`
+  const begin = (bytes: string) => {
+    const socket = connect({ host: '127.0.0.1', port: server.port, ca: [one.cert], servername: 'localhost' })
+    socket.on('error', () => undefined)
+    socket.write(bytes)
+    return socket
+  }
+  const half = begin(head + body.slice(0, 20))
+  const inFlight = async (): Promise<string | undefined> =>
+    /in_flight\{webhook="\/validate"\} (\d+)/.exec(await server.metrics.registry.metrics())?.[1]
+  await until(async () => (await inFlight()) === '1')
+  half.destroy()
+  await until(async () => (await gone()) === '1')
+  const whole = begin(head + body)
+  await asked.promise
+  whole.destroy()
+  await until(() => new Promise((resolve) => server.tls.getConnections((_, count) => resolve(count === 0))))
+  gate.resolve(true)
+  await until(async () => (await gone()) === '2')
+  t.equal(await inFlight(), '0')
 })
 
 /** A review of which only the first header is sent until `finish` is called. */
