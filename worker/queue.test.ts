@@ -69,6 +69,48 @@ t.test('the first event runs at once, a burst becomes one more run', async (t) =
   t.same(starts, [0, 100])
 })
 
+t.test('after a run that called nobody the next event waits for a moment only', async (t) => {
+  const starts: number[] = []
+  const idle = [true, true, false, true, false, false]
+  const { advance, clock, queue } = queueOf(async () => {
+    starts.push(clock.now())
+    return { idle: idle[starts.length - 1] ?? false }
+  })
+  queue.add('g')
+  await advance(1)
+  for (let event = 0; event < 5; event++) queue.add('g')
+  await advance(29)
+  queue.add('g')
+  await advance(5)
+  queue.add('g')
+  await advance(500)
+  t.same(starts, [0, 10, 30, 130])
+  queue.add('g')
+  await advance(0)
+  t.same(starts.slice(4), [635 - 100], 'and what was said during or before a run counts no more than once')
+})
+
+t.test('an event during a run that turns out to have called somebody waits like any other', async (t) => {
+  const starts: number[] = []
+  let end = (): void => undefined
+  const { advance, clock, queue } = queueOf(async () => {
+    starts.push(clock.now())
+    await new Promise<void>((resolve) => (end = resolve))
+    return { idle: starts.length === 2 }
+  })
+  queue.add('g')
+  await advance(5)
+  queue.add('g')
+  end()
+  await advance(200)
+  t.same(starts, [0, 100])
+  queue.add('g')
+  await advance(2)
+  end()
+  await advance(200)
+  t.same(starts, [0, 100, 207])
+})
+
 t.test('an event during a run is not lost', async (t) => {
   const open: (() => void)[] = []
   let runs = 0

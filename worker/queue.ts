@@ -19,6 +19,8 @@ export interface Timers {
 /** What a run says at its end: nothing more to do, or when to come back though nothing happens. */
 export interface Outcome {
   readonly againAfter?: number
+  /** It called nobody, so that there was nothing to coalesce: the next event need not wait for long. */
+  readonly idle?: boolean
 }
 
 /** Told what happens in the queue, for metrics; it must not throw. Times are milliseconds. */
@@ -60,6 +62,8 @@ export interface Queue<K> {
 
 /** Least time between two starts of a key whose last run failed, in milliseconds. */
 const FAILING = 1000
+/** Least time between two starts of a key whose last run was idle, in milliseconds: enough to keep a burst from costing a run an event. */
+const IDLE = 10
 
 interface Slot {
   running: boolean
@@ -70,6 +74,8 @@ interface Slot {
   timed: boolean
   startedAt: number
   failures: number
+  /** The last run was idle; and so may be the one under way, as long as it has not ended. */
+  idle: boolean
   cancel: (() => void) | undefined
 }
 
@@ -81,7 +87,8 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
   let stopped = false
   let whenIdle: (() => void) | undefined
 
-  const pause = (slot: Slot): number => (slot.failures > 0 ? Math.max(FAILING, coalesce) : coalesce)
+  const pause = ({ failures, idle }: Slot): number =>
+    failures > 0 ? Math.max(FAILING, coalesce) : idle ? Math.min(IDLE, coalesce) : coalesce
 
   const schedule = (key: K, slot: Slot, due: number): void => {
     if (stopped || (slot.due !== undefined && slot.due <= due)) return
@@ -111,15 +118,19 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
     slot.running = true
     slot.due = undefined
     slot.startedAt = timers.now()
+    slot.idle = true
     running += 1
     if (slot.timed) observer?.added()
     observer?.started(Math.max(0, slot.startedAt - slot.wantedAt))
     let again: number | undefined
     try {
-      again = (await options.run(key)).againAfter
+      const outcome = await options.run(key)
+      again = outcome.againAfter
+      slot.idle = outcome.idle === true
       slot.failures = 0
     } catch (error) {
       slot.failures += 1
+      slot.idle = false
       again = options.retryAfter(error, slot.failures)
       options.onError(key, error, slot.failures, again)
       observer?.retried()
@@ -160,6 +171,7 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
         timed: false,
         startedAt: -Infinity,
         failures: 0,
+        idle: false,
         cancel: undefined
       }
       slots.set(key, slot)

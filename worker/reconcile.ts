@@ -46,8 +46,11 @@ export interface ReconcileDeps extends ApplyDeps, DecisionDeps {
 const REFUSED_AGAIN = 15_000
 
 /** @returns a run for one group; it rejects with {@link Ec2Failure} when EC2 stopped it, having told the pods */
-export function createReconciler(deps: ReconcileDeps): (groupId: SecurityGroupId) => Promise<{ againAfter?: number }> {
+export function createReconciler(
+  deps: ReconcileDeps
+): (groupId: SecurityGroupId) => Promise<{ againAfter?: number; idle?: boolean }> {
   return async (groupId) => {
+    const before = deps.book.record(groupId)
     const failed = new Map<RuleKey, Ec2Failure>()
     const failures: Error[] = []
     const attempt = attemptInto(failures)
@@ -74,7 +77,9 @@ export function createReconciler(deps: ReconcileDeps): (groupId: SecurityGroupId
     const [failure] = telling === undefined ? failures : [telling]
     if (failure !== undefined) throw failure
     const delays = [again, orphansAgain].filter((delay) => delay !== undefined)
-    return delays.length === 0 ? {} : { againAfter: Math.min(...delays) }
+    // Every call to EC2 that succeeds is noted in the book.
+    const idle = deps.book.record(groupId) === before && orphansAgain === undefined
+    return delays.length === 0 ? { idle } : { idle, againAfter: Math.min(...delays) }
   }
 }
 
