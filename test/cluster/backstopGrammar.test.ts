@@ -7,7 +7,9 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { KubeError } from '../../bed/bed.ts'
 import type { KubeObject } from '../../bed/bed.ts'
-import { annotations, edit } from './annotationArbitraries.ts'
+import { MAX_KEYS } from '../../shared/annotation.ts'
+import { PREFIX } from '../../shared/names.ts'
+import { annotations, edit, PERMITTED } from './annotationArbitraries.ts'
 import type { Entries } from './annotationArbitraries.ts'
 import { answer, applyPolicies, expected, inParallel, plain, PODS, stamped, startPolicyBed } from './policyBed.ts'
 import type { Answer } from './policyBed.ts'
@@ -48,6 +50,12 @@ await inParallel(olds, async (before, index) => {
   })
   if (made !== undefined) living.push(made)
 })
+// Keys that nobody knows, as many as may be and one less.
+const crowds: KubeObject[] = []
+for (const count of [MAX_KEYS - 1, MAX_KEYS]) {
+  const unknown = Object.fromEntries(Array.from({ length: count }, (_, index) => [`${PREFIX}x${index}`, '']))
+  crowds.push(await bed.api.call('POST', PODS, plain(`crowd-${count}`, unknown)))
+}
 await applyPolicies(bed)
 
 t.test(`${COUNT} pods are created: webhook and policies agree`, async (t) => {
@@ -76,4 +84,22 @@ t.test(`${EDITS} edits of what was there before: the same keys are judged`, asyn
     trials.push({ before, after, expected: expected(object, old), found })
   })
   judge(t, trials)
+})
+
+t.test('keys of old that are malformed count towards the limit of keys', async (t) => {
+  const found: [wanted: string, found: string][] = []
+  for (const old of crowds) {
+    const added = { [`${PREFIX}${PERMITTED[0] ?? ''}`]: 'tcp:1' }
+    const object = stamped({
+      ...old,
+      metadata: { ...old.metadata, annotations: { ...old.metadata?.annotations, ...added } }
+    })
+    const patch = { metadata: { annotations: added } }
+    const { kind } = await answer(bed.api.patch(`${PODS}/${old.metadata?.name ?? ''}?dryRun=All`, patch))
+    found.push([expected(object, old), kind])
+  }
+  t.same(found, [
+    ['allowed', 'allowed'],
+    ['invalid', 'invalid']
+  ])
 })
