@@ -242,6 +242,22 @@ t.test('annotations on a workload itself, and a template that changes its accoun
   t.match((await replace(deployment({}, { [A]: 'tcp:443' }, { hostNetwork: true }))).stderr, /hostNetwork/)
 })
 
+t.test('scale and status of a workload cannot change its template, and are not asked about', async (t) => {
+  const ns = await namespace()
+  const body = workloads()[0]?.body({ [A]: 'tcp:443' }) as { spec: object }
+  const metadata = { name: 'w', namespace: ns }
+  await create({ apiVersion: 'apps/v1', kind: 'Deployment', metadata, spec: { ...body.spec, replicas: 0 } })
+  const before = await arrived()
+  const path = `/apis/apps/v1/namespaces/${ns}/deployments/w`
+  const spec = { template: { metadata: { annotations: { [A]: 'tpc:1', [B]: 'all' } } } }
+  await bed.api.patch(`${path}/status`, { spec, status: { replicas: 7 } })
+  await bed.api.patch(`${path}/scale`, { metadata: { annotations: { [B]: 'all' } }, spec: { ...spec, replicas: 0 } })
+  t.equal(await arrived(), before)
+  const found = (await bed.api.call('GET', path)) as unknown as { spec: typeof spec; metadata: object }
+  t.same(found.spec.template.metadata.annotations, { [A]: 'tcp:443' })
+  t.notMatch(found.metadata, { annotations: { [B]: 'all' } })
+})
+
 /** As Pod Security asks for it in our own namespace. */
 const RESTRICTED = {
   securityContext: { runAsNonRoot: true, runAsUser: 1, seccompProfile: { type: 'RuntimeDefault' } },
