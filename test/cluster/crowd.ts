@@ -39,7 +39,7 @@ export interface Crowd {
   made(): number
   /** Ends all that live, and returns once they have gone. */
   disperse(): Promise<void>
-  /** Stops coming, going and changing. */
+  /** Stops coming, going and changing, for good. */
   rest(): Promise<void>
   /** What the groups should hold of ours, by what the API server says of its pods: `group rule`. */
   expected(): Promise<readonly string[]>
@@ -157,7 +157,7 @@ export function gatherCrowd(yard: Yard, groupIds: readonly string[], most: numbe
     const served = living.filter(({ addresses }) => addresses.length > 0)
     const failed = free.filter((member) => member.end !== undefined && !member.ended)
     if (failed.length > 0 && random() < 0.5) return work(pick(failed), end)
-    if (living.length < most && (served.length === 0 || random() < 0.6)) return come()
+    if (living.length < most && members.size < 3 * most && (served.length === 0 || random() < 0.6)) return come()
     if (served.length > 0) return work(pick(served), random() < 0.3 ? change : end)
   }
   const work = async (member: Member, verb: (member: Member) => Promise<void>): Promise<void> => {

@@ -223,7 +223,7 @@ async function permitAll({ api }: Bed, namespace: string): Promise<void> {
 export const QUICK = {
   SWEEP_INTERVAL: '3s',
   EC2_READ_LAG: '1s',
-  LEASE_DURATION: '4s',
-  RENEW_DEADLINE: '3s',
-  RETRY_PERIOD: '500ms'
+  LEASE_DURATION: '5s',
+  RENEW_DEADLINE: '4s',
+  RETRY_PERIOD: '700ms'
 }

@@ -1,5 +1,5 @@
 /** Addresses that come late, go blank, change, or are of one family; and addresses that two pods share. */
-import { ruleOn } from '../pods.ts'
+import { FINALIZER, ruleOn } from '../pods.ts'
 import { BY_HAND, STARTED } from '../kubelet.ts'
 import { row } from '../scene.ts'
 import type { Row } from '../scene.ts'
@@ -107,8 +107,8 @@ export const HANDOVERS: readonly Row[] = [
     }
   ),
 
-  row('an address goes on to a pod that asks for another rule: only the old one goes', async (scene) => {
-    const { bed, group, kubelet } = scene
+  row('an address goes on to a pod that asks for another rule: only the old one goes', async (scene, t) => {
+    const { bed, group, kubelet, yard } = scene
     const [address] = scene.addresses()
     await scene.pod('first', { annotations: BY_HAND })
     await kubelet.run('first', [address])
@@ -118,6 +118,7 @@ export const HANDOVERS: readonly Row[] = [
     await scene.ends([ruleOn(HTTPS, address)], () => kubelet.finish('first', 'Succeeded'))
     await kubelet.run('second', [address])
     await scene.holds([ruleOn(HTTPS, address), ruleOn(HTTP, address)])
+    t.ok((await yard.get('first'))?.metadata?.finalizers?.includes(FINALIZER), 'held, for its rule is there')
     await bed.clearFaults(group)
     await scene.holds([ruleOn(HTTP, address)])
     await scene.released('first')
