@@ -117,7 +117,7 @@ async function live(cluster: LargeCluster, worker: BenchedWorker, pods: StandInP
     'all pods to be served',
     () => (pods.every(({ condition }) => condition?.status === 'True') ? true : undefined),
     {
-      within: 120_000
+      within: 600_000
     }
   )
   await idle(worker)
@@ -145,7 +145,7 @@ async function untilSwept(worker: BenchedWorker, times: number): Promise<number>
       const swept = await worker.metric('kube_sg_sweeps_total')
       return swept >= times ? swept : undefined
     },
-    { within: 180_000, every: 250 }
+    { within: 900_000, every: 250 }
   )
 }
 
@@ -161,6 +161,6 @@ async function idle(worker: BenchedWorker): Promise<void> {
       await sleep(1000)
       return (await cpu(worker)) - before < 30 ? true : undefined
     },
-    { within: 180_000 }
+    { within: 900_000 }
   )
 }

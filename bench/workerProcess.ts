@@ -29,7 +29,7 @@ export interface WorkerOptions {
   readonly apiUrl: string
   readonly ec2Url: string
   readonly settings?: Readonly<Record<string, string>>
-  /** Appended to what the image sets. */
+  /** Appended to what the Deployment sets. */
   readonly nodeOptions?: string
 }
 
@@ -42,10 +42,10 @@ export async function bundle(): Promise<string> {
   return folder
 }
 
-/** NODE_OPTIONS as the image sets it. */
+/** NODE_OPTIONS as the Deployment sets it. */
 export async function shippedNodeOptions(): Promise<string> {
-  const dockerfile = await readFile(join(import.meta.dirname, '..', 'Dockerfile'), 'utf8')
-  return /\bNODE_OPTIONS="?([^"\n]+)"?/.exec(dockerfile)?.[1] ?? ''
+  const manifest = await readFile(join(import.meta.dirname, '..', 'manifests', '40-worker.yaml'), 'utf8')
+  return /- name: NODE_OPTIONS\n +value: (.+)/.exec(manifest)?.[1] ?? ''
 }
 
 export async function startWorker({
@@ -97,7 +97,7 @@ export async function startWorker({
         if (ended !== undefined) throw new Error(`the worker has ended: ${ended}`)
         return ask()
       },
-      { within: 120_000, every: 5 }
+      { within: 600_000, every: 5 }
     )
   const healthPort = (): Promise<number> =>
     until('its health port', () => seen.get('worker started')?.healthPort as number | undefined)
