@@ -2,6 +2,7 @@ import t from 'tap'
 import { auditAnnotations } from './audit.ts'
 import { decode } from './admissionReview.ts'
 import { mutate } from './mutation.ts'
+import { withPermission } from './permission.ts'
 import { pod, review, stamped } from './reviewFixture.ts'
 import type { ReviewParts } from './reviewFixture.ts'
 import { validate } from './validation.ts'
@@ -19,6 +20,19 @@ t.test('an allowed request: which groups are opened, to how many rules', async (
   t.same(audit({ object: stamped(), oldObject: stamped({ annotations: { [A]: 'all' } }) }), { decision: 'allowed' })
   t.same(auditAnnotations(mutate(decode(review({ object: pod({ annotations: { [A]: 'all' } }) })))), {
     decision: 'patched'
+  })
+})
+
+t.test('what nobody permitted is told where that only warns', async (t) => {
+  const verdict = validate(decode(review({ object: stamped({ annotations: { [A]: 'all', [B]: 'all' } }) })), {
+    rulesPerGroup: 60
+  })
+  const permissions = { permits: (use: { groupId: string }) => Promise.resolve(use.groupId === 'sg-0123abcd') }
+  t.same(auditAnnotations(await withPermission(verdict, permissions, 'warn', new AbortController().signal)), {
+    decision: 'allowed',
+    'security-groups': 'sg-0123abcd,sg-0123abce',
+    rules: '2',
+    unpermitted: 'sg-0123abce'
   })
 })
 

@@ -31,14 +31,22 @@ t.test('a refusal denies, warns or is not asked for, by mode', async (t) => {
   t.match(enforced, {
     message: /^service account 'api' of namespace 'web' may not use security group 'sg-0000000b'; to/
   })
-  t.same(await withPermission(verdict, permissions, 'warn', signal), { ...verdict, warnings: ['before', warning] })
+  t.same(await withPermission(verdict, permissions, 'warn', signal), {
+    ...verdict,
+    refused: [no],
+    warnings: ['before', warning]
+  })
   const silent = { permits: () => Promise.reject(new Error('asked')) }
   t.equal(await withPermission(verdict, silent, 'off', signal), verdict)
 })
 
 t.test('a template is only warned about', async (t) => {
   const verdict = { ...ALLOWED, uses: [yes, no], unpermitted: 'warn' as const }
-  t.same(await withPermission(verdict, permissions, 'enforce', signal), { ...verdict, warnings: [warning] })
+  t.same(await withPermission(verdict, permissions, 'enforce', signal), {
+    ...verdict,
+    refused: [no],
+    warnings: [warning]
+  })
 })
 
 t.test('what nobody could tell is an error', async (t) => {

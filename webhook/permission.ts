@@ -31,8 +31,8 @@ export async function withPermission(
   const message = describeRefusal([first, ...rest])
   if (mode === 'enforce' && verdict.unpermitted === 'deny')
     return { kind: 'forbidden', reason: 'permission', warnings: verdict.warnings, message }
-  const warnings = [first, ...rest].map(warn)
-  return { ...verdict, warnings: [...verdict.warnings, ...warnings] }
+  const refused = [first, ...rest]
+  return { ...verdict, refused, warnings: [...verdict.warnings, ...refused.map(warn)] }
 }
 
 /**

@@ -22,6 +22,8 @@ export interface Allowed {
   readonly uses: readonly Need[]
   /** What follows when it is not permitted. */
   readonly unpermitted: 'deny' | 'warn'
+  /** Which of the uses turned out not to be permitted, where that only warns; absent when none did. */
+  readonly refused?: readonly Need[]
   /** How many rules the changed annotations ask for, for each address of a pod. */
   readonly rules: number
 }
