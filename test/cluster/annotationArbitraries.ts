@@ -155,7 +155,10 @@ const value = fc.oneof(
   // One item at an edge, and nothing else that could be wrong.
   { arbitrary: fc.tuple(withPorts, edges).map((parts) => parts.join(':')), weight: 1 },
   { arbitrary: withoutPorts, weight: 1 },
-  { arbitrary: number, weight: 1 }
+  { arbitrary: number, weight: 1 },
+  // A comma too many.
+  { arbitrary: fc.tuple(legal, fc.constantFrom(',', ' ,', ', ')).map((parts) => parts.join('')), weight: 1 },
+  { arbitrary: fc.tuple(fc.constantFrom(',', ' ,', ', '), legal).map((parts) => parts.join('')), weight: 1 }
 )
 
 const writtenGroup = fc.oneof(

@@ -7,8 +7,8 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { KubeError } from '../../bed/bed.ts'
 import type { KubeObject } from '../../bed/bed.ts'
-import { MAX_KEYS } from '../../shared/annotation.ts'
-import { PREFIX } from '../../shared/names.ts'
+import { MAX_GROUPS, MAX_ITEMS, MAX_KEYS, MAX_VALUE_BYTES } from '../../shared/annotation.ts'
+import { LEGACY_BARE_KEY, PREFIX } from '../../shared/names.ts'
 import { annotations, edit, PERMITTED } from './annotationArbitraries.ts'
 import type { Entries } from './annotationArbitraries.ts'
 import { answer, applyPolicies, expected, inParallel, plain, PODS, stamped, startPolicyBed } from './policyBed.ts'
@@ -50,12 +50,29 @@ await inParallel(olds, async (before, index) => {
   })
   if (made !== undefined) living.push(made)
 })
-// Keys that nobody knows, as many as may be and one less.
-const crowds: KubeObject[] = []
-for (const count of [MAX_KEYS - 1, MAX_KEYS]) {
-  const unknown = Object.fromEntries(Array.from({ length: count }, (_, index) => [`${PREFIX}x${index}`, '']))
-  crowds.push(await bed.api.call('POST', PODS, plain(`crowd-${count}`, unknown)))
-}
+const unknown = (count: number): Entries =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`${PREFIX}x${index}`, '']))
+const groups = (first: string): Entries =>
+  Object.fromEntries(PERMITTED.slice(0, MAX_GROUPS).map((id, index) => [PREFIX + id, index === 0 ? first : 'tcp:1']))
+/** What was there before, good or not, counts towards the limits; what names no group is no group. */
+const [one = '', another = ''] = [PERMITTED[0], PERMITTED[MAX_GROUPS]]
+const addKey = { [PREFIX + one]: 'tcp:1' }
+const addGroup = { [LEGACY_BARE_KEY]: `${another}:tcp:1` }
+const counting: readonly [before: Entries, added: Entries, wanted: Answer['kind']][] = [
+  [unknown(MAX_KEYS - 1), addKey, 'allowed'],
+  [unknown(MAX_KEYS), addKey, 'invalid'],
+  [groups('tpc:1'), addGroup, 'invalid'],
+  [groups(' ,'), addGroup, 'allowed'],
+  [groups('\u00a0'), addGroup, 'allowed'],
+  [groups('\u00e9'.repeat(MAX_VALUE_BYTES / 2)), addGroup, 'invalid'],
+  [groups('\u00e9'.repeat(MAX_VALUE_BYTES / 2 + 1)), addGroup, 'allowed'],
+  [{ [PREFIX + one]: `${'x,'.repeat(MAX_ITEMS - 1)}x` }, { [LEGACY_BARE_KEY]: `${one}:tcp:1` }, 'invalid'],
+  [{ [PREFIX + one]: `${'x,'.repeat(MAX_ITEMS - 1)} ` }, { [LEGACY_BARE_KEY]: `${one}:tcp:1` }, 'allowed']
+]
+const counted: KubeObject[] = []
+for (const [index, [before]] of counting.entries())
+  counted.push(await bed.api.call('POST', PODS, plain(`counted-${index}`, before)))
+
 await applyPolicies(bed)
 
 t.test(`${COUNT} pods are created: webhook and policies agree`, async (t) => {
@@ -86,20 +103,17 @@ t.test(`${EDITS} edits of what was there before: the same keys are judged`, asyn
   judge(t, trials)
 })
 
-t.test('keys of old that are malformed count towards the limit of keys', async (t) => {
-  const found: [wanted: string, found: string][] = []
-  for (const old of crowds) {
-    const added = { [`${PREFIX}${PERMITTED[0] ?? ''}`]: 'tcp:1' }
-    const object = stamped({
-      ...old,
-      metadata: { ...old.metadata, annotations: { ...old.metadata?.annotations, ...added } }
-    })
+t.test('what was there before counts towards the limits, good or not', async (t) => {
+  for (const [index, [before, added, wanted]] of counting.entries()) {
+    const old = counted[index] ?? {}
+    const what = JSON.stringify(before).slice(0, 60)
+    const object = stamped({ ...old, metadata: { ...old.metadata, annotations: { ...before, ...added } } })
+    t.equal(expected(object, old), wanted, `the webhook, ${what}`)
     const patch = { metadata: { annotations: added } }
-    const { kind } = await answer(bed.api.patch(`${PODS}/${old.metadata?.name ?? ''}?dryRun=All`, patch))
-    found.push([expected(object, old), kind])
+    t.equal(
+      (await answer(bed.api.patch(`${PODS}/counted-${index}?dryRun=All`, patch))).kind,
+      wanted,
+      `policies, ${what}`
+    )
   }
-  t.same(found, [
-    ['allowed', 'allowed'],
-    ['invalid', 'invalid']
-  ])
 })
