@@ -59,10 +59,14 @@ export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained =
     explained,
     keptFor: keptForBy(deps, groupId),
     describes: (rule: ObservedRule, pod: ObservedPod) => rule.description === descriptionOf(deps, pod),
-    inherited: book.record(groupId).observation.ownedAt < deps.readsCompleteFrom()
+    inherited: isInherited(deps, groupId)
   }
   return { desired, plan: planChanges(desired.claims, book.view(groupId), background, quotaOf(deps, groupId)) }
 }
+
+/** The view may be of a time before the worker before us made its last change. */
+const isInherited = ({ book, readsCompleteFrom }: DecisionDeps, groupId: SecurityGroupId): boolean =>
+  book.record(groupId).observation.ownedAt < readsCompleteFrom()
 
 const descriptionOf = ({ clusterId }: DecisionDeps, { name, namespace }: ObservedPod): string =>
   describePod(clusterId, namespace, name)
@@ -72,6 +76,8 @@ const descriptionOf = ({ clusterId }: DecisionDeps, { name, namespace }: Observe
  * evidence for whoever must judge the rule without knowing its history.
  */
 export function misdescribed(deps: DecisionDeps, groupId: SecurityGroupId): Change[] {
+  // A change of the description says the whole rule again: what the worker before us made of it must not be undone.
+  if (isInherited(deps, groupId)) return []
   const { claims } = decide(deps, groupId).desired
   const { unmodifiable } = deps.book.record(groupId)
   return deps.book.view(groupId).owned.flatMap((rule) => {

@@ -155,6 +155,43 @@ t.test('what a worker that died has modified is not revoked for what it was befo
   t.same([cut, held(world), world.ec2.revokes], [[], ['10.64.0.1:30', '10.64.0.1:40'], []])
 })
 
+t.test('a worker that is shown the past describes nothing anew, for its view may not be what is there', async (t) => {
+  const world = await fullWorld()
+  await world.clock.advance(30_000)
+  world.ec2.readBehind = LAG - 1000
+  world.cluster.edit('b', { addresses: ['10.64.0.9'] })
+  await world.clock.advance(500)
+  t.same(held(world), ['10.64.0.1:443', '10.64.0.9:443'])
+  world.kill()
+  // It asks for what the lagging view still shows at the address that `b` had.
+  await runPod(world, 'heir', '10.64.0.2')
+  world.restart()
+  const cut: number[] = []
+  for (let second = 0; second < 90; second++) {
+    await world.clock.advance(1000)
+    if (!held(world).includes('10.64.0.9:443')) cut.push(second)
+  }
+  t.same([cut, held(world)], [[], ['10.64.0.1:443', '10.64.0.9:443']])
+  t.same([reasonOf(world, 'b'), reasonOf(world, 'heir')], ['RulesInEffect', 'RuleQuotaExceeded'])
+})
+
+t.test('a full family lets no rule of the other one go before what takes it over is there', async (t) => {
+  const world = createWorld([GROUP], { RULES_PER_GROUP: '2', POD_CIDRS: '10.64.0.0/16,fd00:64::/64' })
+  world.restart()
+  for (const index of ['1', '2', '3']) await runPod(world, `pod-${index}`, `10.64.0.${index}`)
+  await runPod(world, 'six', 'fd00:64::6')
+  await world.clock.advance(70_000)
+  t.equal(reasonOf(world, 'pod-3'), 'RuleQuotaExceeded')
+  const six = (): unknown[] => rulesOf(world).flatMap(({ cidr, toPort }) => (cidr.includes(':') ? [toPort] : []))
+  world.ec2.denied.add(AUTHORIZE)
+  edit(world, 'six', 'tcp:443-450')
+  await world.clock.advance(5000)
+  t.same([six(), reasonOf(world, 'six')], [[443], 'EC2AccessDenied'])
+  world.ec2.denied.clear()
+  await world.clock.advance(20_000)
+  t.same([six(), reasonOf(world, 'six')], [[450], 'RulesInEffect'])
+})
+
 t.test(
   'EC2 denies to modify: the rule is revoked and made anew, the place is at risk, and nothing hangs',
   async (t) => {

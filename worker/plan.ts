@@ -106,15 +106,15 @@ export function planChanges(
       authorize.push(claim)
     } else waiting.push(claim)
   }
-  const revokeFirst = revoke.length > 0 && !(fits('ipv4') && fits('ipv6'))
+  const makesRoom = ({ cidr }: Rule): boolean => !fits(familyOf(cidr))
   // Whoever widens a range keeps the narrow one until the wide one is there.
   const leaned = (rule: ObservedRule): boolean => {
-    const uid = revokeFirst ? undefined : background.keptFor(rule)
+    const uid = makesRoom(rule) ? undefined : background.keptFor(rule)
     return uid !== undefined && authorize.some((claim) => claim.pod.uid === uid && covers(claim.rule, rule))
   }
   return {
     modify,
-    revokeFirst,
+    revokeFirst: revoke.some(makesRoom),
     authorize,
     revoke: revoke.filter((rule) => !leaned(rule)),
     waiting,

@@ -148,7 +148,8 @@ export function createWorker(deps: WorkerDeps): Worker {
     trustFor: 1.5 * settings.SWEEP_INTERVAL,
     tell(groupId, outcomes, former, summary) {
       measure.told(groupId, summary)
-      for (const uid of former) findings.markAttempted(uid)
+      // What was revoked of a living pod is no attempt to end its hold.
+      for (const uid of former) if (cache.view(uid)?.end !== undefined) findings.markAttempted(uid)
       for (const uid of new Set([...findings.tell(groupId, outcomes, wallClock()), ...former])) enqueuePod(uid)
     }
   })
