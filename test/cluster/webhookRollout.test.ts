@@ -103,7 +103,9 @@ t.test('a replica that is killed takes with it only what it had in hand, until t
       return true
     })
   })
-  t.comment(`${failed} of ${failed + created} creations failed: ${failures.join('; ')}`)
+  process.stderr.write(
+    `a replica was killed: ${failed} of ${failed + created} creations failed: ${failures.join('; ')}\n`
+  )
   t.ok(created > 0)
   const lost = /failed calling webhook .*(?:EOF|connection reset|connection refused|broken pipe|closed)/
   t.same(
