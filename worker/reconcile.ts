@@ -77,8 +77,8 @@ export function createReconciler(
     const [failure] = telling === undefined ? failures : [telling]
     if (failure !== undefined) throw failure
     const delays = [again, orphansAgain].filter((delay) => delay !== undefined)
-    // Every call to EC2 that succeeds is noted in the book.
-    const idle = deps.book.record(groupId) === before && orphansAgain === undefined
+    // Every call to EC2 that succeeds is noted in the book; and who waits for something is not asked for anew at every event.
+    const idle = deps.book.record(groupId) === before && delays.length === 0
     return delays.length === 0 ? { idle } : { idle, againAfter: Math.min(...delays) }
   }
 }

@@ -42,6 +42,20 @@ t.test('one denial after a restart takes nothing away', async (t) => {
   t.same(held(world), ['10.64.0.1/32 443'])
 })
 
+t.test('an annotation that went wrong while no worker lived is told by the next one', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'p', '10.64.0.1')
+  await world.clock.advance(5000)
+  t.equal(reasonOf(world, 'p'), 'RulesInEffect')
+  world.kill()
+  world.ec2.rules.get(GROUP)?.clear()
+  world.cluster.edit('p', { declaration: parseAnnotations({ [`sg.amazonaws.com/${GROUP}`]: 'tcp' }) })
+  world.restart()
+  await world.clock.advance(5000)
+  t.equal(reasonOf(world, 'p'), 'InvalidAnnotation')
+})
+
 t.test('the brake holds inherited rules too, over a restart', async (t) => {
   const world = createWorld([GROUP])
   world.restart()

@@ -96,8 +96,11 @@ export function enqueuePods({ cache, enqueuePod }: Pick<SweepDeps, 'cache' | 'en
   for (const view of cache.views()) if (!isServed(view) || cache.isVanished(view.pod.uid)) enqueuePod(view.pod.uid)
 }
 
-const isServed = ({ end, pod }: PodView): boolean =>
-  end === undefined && pod.annotated && pod.labelled && pod.finalized && pod.condition?.status === 'True'
+function isServed({ end, pod }: PodView): boolean {
+  const { requests, violations } = pod.declaration
+  const asksWell = requests.length > 0 && violations.length === 0
+  return end === undefined && asksWell && pod.labelled && pod.finalized && pod.condition?.status === 'True'
+}
 
 function claimedGroups(cache: PodCache): SecurityGroupId[] {
   const claimed = new Set<SecurityGroupId>()
