@@ -4,6 +4,9 @@ import type { Timers } from './queue.ts'
 
 const START = 1_000_000_000
 
+/** More timers at one moment than any work there could need. */
+const SPINS = 10_000
+
 interface Timer {
   readonly at: number
   readonly order: number
@@ -43,9 +46,12 @@ export class WorldClock implements Timers {
   async advance(by: number): Promise<void> {
     const until = this.#now + by
     await settled()
+    let turns = 0
     for (let next = this.#heap[0]; next !== undefined && next.at <= until; next = this.#heap[0]) {
       this.#pop()
       if (next.cancelled) continue
+      turns = next.at > this.#now ? 0 : turns + 1
+      if (turns > SPINS) throw new Error(`something spins at ${String(this.#now)}`)
       this.#now = next.at
       next.run()
       await settled()

@@ -250,7 +250,7 @@ export class WorldCluster {
         this.#call(caller, () => {
           const pod = this.#same(ref)
           if (pod === undefined) return
-          this.onRelease(pod, caller)
+          if (pod.finalized) this.onRelease(pod, caller)
           this.put({ ...pod, finalized: false, heldByFinalizer: false, labelled: pod.labelled && !alsoLabel })
         }),
       writeCondition: (ref, condition) =>

@@ -1,0 +1,373 @@
+/**
+ * What may never be, whatever happens. Each bound is computed from the settings and from what docs/architecture.md states, never from what
+ * the code happens to do. `look` is called at every step, and between steps at least every five seconds.
+ */
+import { familyOf, ruleKey } from '../../shared/rules.ts'
+import type { SecurityGroupId } from '../../shared/rules.ts'
+import { rulesOf } from '../../worker/desired.ts'
+import { endOf } from '../../worker/pods.ts'
+import type { ObservedPod } from '../../worker/pods.ts'
+import type { ObservedRule } from '../../worker/securityGroups.ts'
+import { CALL_TIMEOUT, LAG } from '../../worker/worldFixture.ts'
+import type { World } from '../../worker/worldFixture.ts'
+import type { Caller, Effect } from '../../worker/worldEc2Fixture.ts'
+import { HOLD, SWEEP } from './setting.ts'
+import type { Setting } from './setting.ts'
+import { placeOf } from './truth.ts'
+import type { Asking, Place, Truth } from './truth.ts'
+
+/** Slowest delay after a failure: of a refusal by IAM, or for the quota (worker/failures.ts, one table for all). */
+const BACKOFF = 60_000
+/** Some calls, one after the other, none of which fails. */
+const CALLS = 5000
+/** Nothing has gone wrong for a while: what a sweep finds, with what EC2 may hide from it, has been repaired. */
+export const REPAIRED = LAG + SWEEP + BACKOFF + 2 * CALL_TIMEOUT + CALLS
+/** A permission was withdrawn: a look within one and a half sweeps, another one 30 s later or more, and the time between two looks. */
+export const WITHDRAWN = LAG + 1.5 * SWEEP + 30_000 + 15_000 + 2 * CALL_TIMEOUT + CALLS
+/** What is not denied for so long, and was permitted for longer than it takes to withdraw it, may not be taken away. */
+const CONFIRMED = 30_000
+/** Beyond MAX_HOLD: a held pod is looked at every 5 s, a failed try comes back within 15 s, and a call or two. */
+const HELD_MARGIN = 5000 + 15_000 + CALLS
+
+export type Invariant = 'leak' | 'cut' | 'revoked' | 'foreign' | 'held' | 'partial' | 'bucket' | 'early' | 'restless'
+
+export interface Wrong {
+  readonly invariant: Invariant
+  readonly text: string
+}
+
+export class Invariants {
+  readonly #world: World
+  readonly #truth: Truth
+  readonly #setting: Setting
+  readonly wrongs: Wrong[] = []
+  /** The last moment at which something kept the worker from doing its work. */
+  illAt: number
+  /** Nothing was ever made to go wrong. */
+  faultless = true
+  /** Changes that were made in EC2 by us. */
+  effects = 0
+  #apiUpSince: number
+  /** Since when a rule of ours has been there without anybody who asks for it. */
+  readonly #unclaimedSince = new Map<string, number>()
+  /** Since when a rule has been asked for and not there. */
+  readonly #missingSince = new Map<Place, number>()
+  /** Since when a rule may not be taken away. */
+  #keptSince: ReadonlyMap<Place, ReadonlyMap<string, number>> = new Map()
+  /** When each pod asked for a rule last. */
+  readonly #askedAt = new Map<Place, Map<string, number>>()
+  readonly #annotatedSince = new Map<string, number>()
+  readonly #endedSince = new Map<string, number>()
+  /** When somebody took our tag off a rule of ours. */
+  readonly untaggedAt = new Map<string, number>()
+  readonly #madeAt = new Map<string, { readonly at: number; readonly by: number }>()
+
+  constructor(world: World, truth: Truth, setting: Setting) {
+    this.#world = world
+    this.#truth = truth
+    this.#setting = setting
+    this.illAt = world.clock.now()
+    this.#apiUpSince = world.clock.now()
+    world.cluster.onRelease = (pod, caller) => this.#released(pod, caller)
+    world.ec2.onEffect = () => this.#lookAtEffects()
+  }
+
+  wrong(invariant: Invariant, text: string): void {
+    if (this.wrongs.length < 20) this.wrongs.push({ invariant, text: `${invariant}: ${text}` })
+  }
+
+  /** Something was made to go wrong just now. */
+  ill(): void {
+    this.faultless = false
+    this.illAt = this.#world.clock.now()
+  }
+
+  #isWell(): boolean {
+    const { cluster, ec2, leaseInDoubt } = this.#world
+    const leader = this.#world.leader()
+    return (
+      leader?.worker.trusted() === true &&
+      !leaseInDoubt &&
+      !cluster.down &&
+      !cluster.broken &&
+      cluster.faults.length === 0 &&
+      ec2.faults.length === 0 &&
+      ec2.denied.size === 0 &&
+      !ec2.expired
+    )
+  }
+
+  look(): void {
+    const { clock, ec2 } = this.#world
+    if (!this.#isWell()) this.illAt = clock.now()
+    if (this.#world.cluster.down || this.#world.cluster.broken) this.#apiUpSince = clock.now()
+    if (ec2.tooMany > 0) {
+      this.wrong('bucket', `${String(ec2.tooMany)} calls more than EC2 takes`)
+      ec2.tooMany = 0
+    }
+    const asked = this.#truth.asked()
+    this.#lookAtRules(asked)
+    this.#lookForMissing(asked)
+    this.#lookAtPods()
+    this.#noteWhatIsKept(asked)
+    this.#noteWhoAsks(asked)
+  }
+
+  #noteWhoAsks(asked: ReadonlyMap<Place, readonly Asking[]>): void {
+    const now = this.#world.clock.now()
+    for (const [place, askings] of asked) {
+      const at = this.#askedAt.get(place) ?? new Map<string, number>()
+      for (const { pod } of askings) at.set(pod.uid, now)
+      this.#askedAt.set(place, at)
+    }
+  }
+
+  /** Somebody who asks for the rule, and may have it; or has lost that so lately that nobody can have confirmed it. */
+  #isClaimed(asking: Asking): boolean {
+    const now = this.#world.clock.now()
+    return asking.refusedSince === undefined || now < asking.refusedSince + WITHDRAWN
+  }
+
+  /** The pod of its name lives, asks for it, and shows no address of its family: it may hide it, as kubelets do for a while. */
+  #isHiddenClaim(groupId: SecurityGroupId, rule: ObservedRule): boolean {
+    const pod = this.#world.cluster.named(rule.description.split('/')[2] ?? '')
+    if (pod === undefined || pod.phase === 'Pending' || !this.#truth.isLiving(pod)) return false
+    if (!this.#truth.isPermitted(pod, groupId) && this.#world.clock.now() > this.#truth.turnedAt + WITHDRAWN)
+      return false
+    const address = rule.cidr.slice(0, rule.cidr.lastIndexOf('/'))
+    if (pod.addresses.some((other) => familyOf(other) === familyOf(address))) return false
+    return rulesOf(pod.declaration.requests, groupId, [address]).some((asked) => ruleKey(asked) === ruleKey(rule))
+  }
+
+  /** How long after its last trouble a worker that is well may take, in milliseconds. */
+  #bound(): number {
+    if (!this.faultless) return REPAIRED
+    // Nothing but the life of pods: what the watch tells is done at once.
+    return this.#setting.watchDelay + CALLS + (this.#setting.tight ? 10_000 : 0)
+  }
+
+  #lookAtRules(asked: ReadonlyMap<Place, readonly Asking[]>): void {
+    const { clock, ec2 } = this.#world
+    const now = clock.now()
+    const there = new Set<string>()
+    for (const [groupId, rules] of ec2.rules) {
+      for (const rule of rules.values()) {
+        if (!rule.owned) continue
+        const place = placeOf(groupId, ruleKey(rule))
+        if (asked.get(place)?.some((asking) => this.#isClaimed(asking)) === true) continue
+        if (this.#isHiddenClaim(groupId, rule)) continue
+        const id = `${rule.id} ${place}`
+        there.add(id)
+        const since = this.#unclaimedSince.get(id) ?? now
+        this.#unclaimedSince.set(id, since)
+        if (now > Math.max(since, this.illAt) + this.#bound())
+          this.wrong('leak', `${place} (${rule.description}) has had no claim for ${String(now - since)} ms`)
+      }
+    }
+    for (const id of this.#unclaimedSince.keys()) if (!there.has(id)) this.#unclaimedSince.delete(id)
+  }
+
+  #lookForMissing(asked: ReadonlyMap<Place, readonly Asking[]>): void {
+    const { clock, ec2 } = this.#world
+    const now = clock.now()
+    const missing = new Set<Place>()
+    for (const [groupId, rules] of ec2.rules) {
+      const present = new Set([...rules.values()].map((rule) => placeOf(groupId, ruleKey(rule))))
+      for (const [place, askings] of asked) {
+        if (!place.startsWith(groupId) || present.has(place)) continue
+        const served = askings.filter(
+          ({ disputed, permittedSince, pod, reported }) =>
+            reported && !disputed && permittedSince !== undefined && pod.finalized && pod.labelled
+        )
+        if (served.length === 0 || this.#isFull(groupId, place, rules.values())) continue
+        missing.add(place)
+        const since = this.#missingSince.get(place) ?? now
+        this.#missingSince.set(place, since)
+        const permittedSince = Math.min(...served.map((asking) => asking.permittedSince ?? now))
+        if (now > Math.max(since, permittedSince, this.illAt) + this.#bound())
+          this.wrong('cut', `${place} has been missing for ${String(now - since)} ms`)
+      }
+    }
+    for (const place of this.#missingSince.keys()) if (!missing.has(place)) this.#missingSince.delete(place)
+  }
+
+  #isFull(_groupId: SecurityGroupId, place: Place, rules: Iterable<ObservedRule>): boolean {
+    const family = familyOf(place)
+    return [...rules].filter(({ cidr }) => familyOf(cidr) === family).length >= Math.min(60, this.#world.ec2.quota)
+  }
+
+  #lookAtPods(): void {
+    const { clock, cluster } = this.#world
+    const now = clock.now()
+    const leader = this.#world.leader()
+    for (const uid of this.#endedSince.keys()) if (!cluster.pods.has(uid)) this.#endedSince.delete(uid)
+    for (const pod of cluster.pods.values()) {
+      if (!pod.annotated) this.#annotatedSince.delete(pod.uid)
+      else if (!this.#annotatedSince.has(pod.uid)) this.#annotatedSince.set(pod.uid, now)
+      // Nobody watches what has lost its label: the pass over all pods finds it, see atRest.
+      if (this.#truth.isLiving(pod) || !pod.finalized || !pod.labelled) {
+        this.#endedSince.delete(pod.uid)
+        continue
+      }
+      const since = this.#endedSince.get(pod.uid) ?? now
+      this.#endedSince.set(pod.uid, since)
+      const known = endOf(pod, false, now) === undefined ? since + 1.5 * SWEEP : since
+      const able = Math.max(this.#apiUpSince, leader === undefined ? now : leader.startedAt)
+      const off = Math.abs(this.#world.wallOff)
+      if (now > Math.max(known, able) + HOLD + HELD_MARGIN + off)
+        this.wrong('held', `${pod.uid} ended ${String(now - since)} ms ago`)
+    }
+  }
+
+  /** What a worker that knows of it may not revoke, and for whom. */
+  #noteWhatIsKept(asked: ReadonlyMap<Place, readonly Asking[]>): void {
+    const now = this.#world.clock.now()
+    const kept = new Map<Place, Map<string, number>>()
+    for (const [place, askings] of asked) {
+      const before = this.#keptSince.get(place)
+      for (const asking of askings) {
+        const { uid } = asking.pod
+        if (!this.#mayKeep(asking, before?.has(uid) === true)) continue
+        const since = kept.get(place) ?? new Map<string, number>()
+        kept.set(place, since.set(uid, before?.get(uid) ?? now))
+      }
+    }
+    this.#keptSince = kept
+  }
+
+  /** @param kept it was so before: who is refused keeps what he has, and inherits nothing */
+  #mayKeep(asking: Asking, kept: boolean): boolean {
+    const { blankSince, disputed, permittedBefore, permittedSince, pod, refusedSince, reported } = asking
+    const now = this.#world.clock.now()
+    const leader = this.#world.leader()
+    const seen = reported || (blankSince !== undefined && leader !== undefined && leader.startedAt < blankSince)
+    const may =
+      permittedSince === undefined
+        ? kept && refusedSince !== undefined && now < refusedSince + CONFIRMED && permittedBefore > WITHDRAWN
+        : now > permittedSince + WITHDRAWN
+    return seen && may && !disputed && pod.finalized && pod.labelled
+  }
+
+  #lookAtEffects(): void {
+    const { ec2 } = this.#world
+    this.effects += ec2.authorizes.length + ec2.revokes.length + ec2.modifies.length
+    for (const { at, by, rule } of ec2.authorizes.splice(0)) this.#madeAt.set(rule.id, { at, by })
+    for (const effect of ec2.revokes.splice(0)) this.#tookAway(effect, 'revoked')
+    for (const effect of ec2.modifies.splice(0)) {
+      if (ruleKey(effect.rule) === ruleKey(effect.to)) {
+        this.#ownedOrWrong(effect, 'modified')
+        continue
+      }
+      this.#tookAway(effect, 'modified')
+      this.#madeAt.set(effect.to.id, { at: effect.at, by: effect.by })
+    }
+  }
+
+  #ownedOrWrong({ at, groupId, rule }: Effect, how: string): void {
+    if (rule.owned) return
+    const untagged = this.untaggedAt.get(rule.id)
+    // Until a read shows it, nobody can know that it is no longer ours.
+    if (untagged !== undefined && at <= Math.max(untagged, this.illAt) + REPAIRED) return
+    this.wrong('foreign', `${placeOf(groupId, ruleKey(rule))} (${rule.description}) was ${how}`)
+  }
+
+  #tookAway(effect: Effect, how: string): void {
+    const { at, by, groupId, rule } = effect
+    this.#ownedOrWrong(effect, how)
+    const place = placeOf(groupId, ruleKey(rule))
+    if (!this.#world.ec2.ownedReadBy.has(by) || !this.#world.cluster.overlookedReadBy.has(by))
+      this.wrong('partial', `${place} was ${how} before all had been read`)
+    const leader = this.#world.leader()
+    if (leader?.caller.id !== by) return
+    this.#noteWhatIsKept(this.#truth.asked())
+    const since = Math.min(...(this.#keptSince.get(place)?.values() ?? []))
+    // What was decided before the claim was known is carried out: the call waits for its turn, and is on its way.
+    const known = this.#world.cluster.asOf(leader.worker.cache) - CALLS - (this.#setting.tight ? 10_000 : 0)
+    if (since < known) this.wrong('revoked', `${place} was ${how} though claimed for ${String(at - since)} ms`)
+  }
+
+  #released(pod: ObservedPod, caller: Caller): void {
+    const { clock, ec2 } = this.#world
+    const now = clock.now()
+    const leader = this.#world.leader()
+    if (leader?.caller.id !== caller.id) return
+    const living = this.#truth.isLiving(pod)
+    const end = endOf(pod, false, now)
+    const since = this.#endedSince.get(pod.uid)
+    // By its own clock and the pod's timestamps, MAX_HOLD may be over.
+    const deadline = Math.min(end?.at ?? Infinity, since ?? Infinity) + HOLD - Math.abs(this.#world.wallOff) - CALLS
+    if (now >= deadline) return
+    const asOf = this.#world.cluster.asOf(leader.worker.cache)
+    // Who is annotated again at the moment at which it is let go gets our marks again.
+    if (living && (this.#annotatedSince.get(pod.uid) ?? now) < asOf - CALLS)
+      this.wrong('early', `${pod.uid} lives, and was released`)
+    this.#noteWhoAsks(this.#truth.asked())
+    for (const address of this.#truth.addressesOf(pod)) {
+      const source = `${address}/${address.includes(':') ? '128' : '32'}`
+      for (const [groupId, rules] of ec2.rules) {
+        for (const rule of rules.values()) {
+          if (!rule.owned || rule.cidr !== source) continue
+          if (this.#isAskedByAnother(placeOf(groupId, ruleKey(rule)), pod.uid, asOf)) continue
+          if (this.#isOnNodeGone(address, pod.uid)) continue
+          // Its status hid the address from who leads now, and the rule was another's before: the sweep finds it.
+          const unseen = !pod.addresses.includes(address) && this.#truth.hidSince(pod.uid) < leader.startedAt
+          if (unseen && !rule.description.endsWith(`/${pod.name}`)) continue
+          const made = this.#madeAt.get(rule.id)
+          // What was made before it began, and was hidden by a lagging read, its next sweep finds.
+          const hidden = made?.by !== caller.id && (made?.at ?? -Infinity) > leader.startedAt - LAG - CALL_TIMEOUT
+          if (!hidden) this.wrong('early', `${pod.uid} was released before ${groupId} ${ruleKey(rule)} was gone`)
+        }
+      }
+    }
+  }
+
+  /** Another pod at the address has ended with its node, which a sweep finds. */
+  #isOnNodeGone(address: string, uid: string): boolean {
+    const { clock, cluster } = this.#world
+    return [...cluster.pods.values()].some(
+      (pod) =>
+        pod.uid !== uid &&
+        !this.#truth.isLiving(pod) &&
+        endOf(pod, false, clock.now()) === undefined &&
+        this.#truth.addressesOf(pod).has(address)
+    )
+  }
+
+  /** Another pod asked for the rule as far as the worker can know. */
+  #isAskedByAnother(place: Place, uid: string, asOf: number): boolean {
+    for (const [other, at] of this.#askedAt.get(place) ?? []) if (other !== uid && at >= asOf - CALLS) return true
+    return false
+  }
+
+  /** Nothing has gone wrong for long, and nobody has done anything: what is not right will never be. */
+  atRest(): Wrong[] {
+    const found: Wrong[] = []
+    const { cluster, ec2 } = this.#world
+    const asked = this.#truth.asked()
+    for (const [groupId, rules] of ec2.rules) {
+      for (const rule of rules.values()) {
+        const place = placeOf(groupId, ruleKey(rule))
+        const claimed = asked.get(place)?.some((asking) => this.#isClaimed(asking)) === true
+        if (rule.owned && !claimed && !this.#isHiddenClaim(groupId, rule))
+          found.push({ invariant: 'leak', text: `leak at rest: ${place} (${rule.description})` })
+      }
+      const present = new Set([...rules.values()].map((rule) => placeOf(groupId, ruleKey(rule))))
+      for (const [place, askings] of asked) {
+        const served = askings.some(
+          ({ disputed, permittedSince, reported }) => reported && !disputed && permittedSince !== undefined
+        )
+        if (!place.startsWith(groupId) || present.has(place) || !served) continue
+        if (!this.#isFull(groupId, place, rules.values()))
+          found.push({ invariant: 'cut', text: `cut at rest: ${place}` })
+      }
+    }
+    for (const pod of cluster.pods.values()) {
+      const living = this.#truth.isLiving(pod)
+      if (pod.finalized && (!living || !pod.annotated))
+        found.push({ invariant: 'held', text: `held at rest: ${pod.uid}` })
+      if (living && pod.annotated && pod.deletionTimestamp === undefined && !(pod.finalized && pod.labelled))
+        found.push({ invariant: 'early', text: `without our marks at rest: ${pod.uid}` })
+    }
+    return found
+  }
+}
