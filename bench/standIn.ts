@@ -94,7 +94,13 @@ export async function startStandIn(ours: Iterable<StandInPod>, others: number): 
       const object = { kind, metadata: { resourceVersion: String(resourceVersion) } }
       response.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`)
     }, BOOKMARK_EVERY_MS)
-    const end = setTimeout(() => response.end(), Number(query.get('timeoutSeconds')) * 1000)
+    const end = setTimeout(
+      () => {
+        watches.delete(response)
+        response.end()
+      },
+      Number(query.get('timeoutSeconds')) * 1000
+    )
     response.on('close', () => {
       clearInterval(bookmark)
       clearTimeout(end)
