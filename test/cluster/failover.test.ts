@@ -6,6 +6,8 @@ import { RESTARTS } from './rows/restarts.ts'
 import { playRows } from './scene.ts'
 import { leaders } from './workers.ts'
 
+// A busy machine takes its time; a test that waits in vain says for what.
+t.setTimeout(900_000)
 const bed = await startBed({ webhooks: 2, workers: 2, settings: { worker: { ...QUICK, MAX_HOLD: '10m' } } })
 t.teardown(() => bed.stop())
 const yard = await openYard(bed)

@@ -2,13 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startBed } from '../../bed/bed.ts'
-import { FINALIZER, openYard, QUICK } from './pods.ts'
+import { FINALIZER, openYard, QUICK, STEADY } from './pods.ts'
 import { FAILURES, WITHDRAWALS } from './rows/failures.ts'
 import { playRows } from './scene.ts'
 
 /** Seconds. */
 const OUTAGE = Number(process.env.OUTAGE ?? 60)
-const bed = await startBed({ webhooks: 1, workers: 1, settings: { worker: { ...QUICK, MAX_HOLD: '12s' } } })
+// A busy machine takes its time; a test that waits in vain says for what.
+t.setTimeout(900_000)
+const bed = await startBed({ webhooks: 1, workers: 1, settings: { worker: { ...QUICK, ...STEADY, MAX_HOLD: '12s' } } })
 t.teardown(() => bed.stop())
 const yard = await openYard(bed)
 const HTTPS = 'tcp 443-443'

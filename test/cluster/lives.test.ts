@@ -1,13 +1,15 @@
 /** The lives of pods on a real control plane: when rules come, and when they go. All play at once, on one bed. */
 import t from 'tap'
 import { startBed } from '../../bed/bed.ts'
-import { FINALIZER, LABEL, openYard, QUICK } from './pods.ts'
+import { FINALIZER, LABEL, openYard, QUICK, STEADY } from './pods.ts'
 import { ADDRESSES, HANDOVERS } from './rows/addresses.ts'
 import { ENDS } from './rows/ends.ts'
 import { NODES } from './rows/nodes.ts'
 import { playRows } from './scene.ts'
 
-const bed = await startBed({ webhooks: 1, workers: 1, settings: { worker: QUICK } })
+// A busy machine takes its time; a test that waits in vain says for what.
+t.setTimeout(900_000)
+const bed = await startBed({ webhooks: 1, workers: 1, settings: { worker: { ...QUICK, ...STEADY } } })
 t.teardown(() => bed.stop())
 const yard = await openYard(bed)
 const HTTPS = 'tcp 443-443'

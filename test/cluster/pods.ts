@@ -219,6 +219,9 @@ async function permitAll({ api }: Bed, namespace: string): Promise<void> {
   )
 }
 
+/** Of a lease that nobody is to lose, however slow the machine is. */
+export const STEADY = { LEASE_DURATION: '20s', RENEW_DEADLINE: '15s', RETRY_PERIOD: '3s' }
+
 /** Short enough that a test need not wait for minutes; their meaning stays. */
 export const QUICK = {
   SWEEP_INTERVAL: '3s',
