@@ -1,7 +1,7 @@
 /** Authorizes: one call where EC2 lets it, halves where it does not. */
 import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
-import { listRules } from './apply.ts'
+import { isStillClaimed, listRules } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
 import type { Claim } from './desired.ts'
 import { describePod } from './description.ts'
@@ -32,17 +32,21 @@ export async function authorizeClaims(
 async function authorizeBatch(
   deps: ApplyDeps,
   groupId: SecurityGroupId,
-  claims: readonly Claim[],
+  planned: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>
 ): Promise<void> {
-  const { book, clusterId, ec2, logger, now } = deps
+  const { book, claimsOf, clusterId, ec2, logger, now } = deps
+  if (planned.length === 0) return
+  const turn = await ec2.turn('authorize')
+  const current = claimsOf(groupId)
+  const claims = planned.filter((claim) => isStillClaimed(current, claim))
   if (claims.length === 0) return
   const rules: NewRule[] = claims.map(({ rule, pod }) => ({
     ...rule,
     description: describePod(clusterId, pod.namespace, pod.name)
   }))
   try {
-    const made = await ec2.authorize(groupId, rules)
+    const made = await ec2.authorize(groupId, rules, turn)
     const at = now()
     book.write(
       groupId,

@@ -42,6 +42,19 @@ export interface Decision {
 
 /** What should be and what to do about it, from what is known at this moment. */
 export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained = explainedBy(deps, groupId)): Decision {
+  const desired = desiredOf(deps, groupId)
+  const background = {
+    explained,
+    keptFor: keptForBy(deps, groupId),
+    describes: (rule: ObservedRule, pod: ObservedPod) => rule.description === descriptionOf(deps, pod),
+    inherited: isInherited(deps, groupId)
+  }
+  const view = deps.book.view(groupId)
+  return { desired, plan: planChanges(desired.claims, view, background, quotaOf(deps, groupId)) }
+}
+
+/** What should be, from what is known at this moment. */
+export function desiredOf(deps: DecisionDeps, groupId: SecurityGroupId): Desired {
   const { book, cache, permissions } = deps
   const { facts } = book.record(groupId)
   const around: Surroundings = {
@@ -54,14 +67,7 @@ export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained =
     nodeAddresses: deps.nodeAddresses()
   }
   const wanted = desire(groupId, cache.viewsOf(groupId), around)
-  const desired = { ...wanted, claims: withoutHeirs(wanted.claims, cache.formerClaims(groupId)) }
-  const background = {
-    explained,
-    keptFor: keptForBy(deps, groupId),
-    describes: (rule: ObservedRule, pod: ObservedPod) => rule.description === descriptionOf(deps, pod),
-    inherited: isInherited(deps, groupId)
-  }
-  return { desired, plan: planChanges(desired.claims, book.view(groupId), background, quotaOf(deps, groupId)) }
+  return { ...wanted, claims: withoutHeirs(wanted.claims, cache.formerClaims(groupId)) }
 }
 
 /** The view may be of a time before the worker before us made its last change. */
@@ -78,7 +84,7 @@ const descriptionOf = ({ clusterId }: DecisionDeps, { name, namespace }: Observe
 export function misdescribed(deps: DecisionDeps, groupId: SecurityGroupId): Change[] {
   // A change of the description says the whole rule again: what the worker before us made of it must not be undone.
   if (isInherited(deps, groupId)) return []
-  const { claims } = decide(deps, groupId).desired
+  const { claims } = desiredOf(deps, groupId)
   const { unmodifiable } = deps.book.record(groupId)
   return deps.book.view(groupId).owned.flatMap((rule) => {
     const claim = claims.get(ruleKey(rule))

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { pino } from 'pino'
 import t from 'tap'
+import { ruleKey } from '../shared/rules.ts'
 import type { Protocol, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import type { ApplyDeps } from './apply.ts'
 import { authorizeClaims } from './authorizeClaims.ts'
@@ -136,6 +137,7 @@ t.test('a poisoned rule is told on its own pod, and keeps none of the others out
   const made: string[] = []
   let calls = 0
   const ec2 = {
+    turn: () => Promise.resolve({ waited: 0 }),
     authorize(_groupId: SecurityGroupId, rules: readonly NewRule[]) {
       calls += 1
       if (rules.some(({ cidr }) => cidr === '10.64.0.13/32'))
@@ -144,12 +146,14 @@ t.test('a poisoned rule is told on its own pod, and keeps none of the others out
       return Promise.resolve(rules.map((rule) => ({ ...rule, id: `sgr-${rule.cidr}`, owned: true })))
     }
   }
-  const deps = { book, ec2, clusterId: 'demo', now: () => 0, logger: pino({ level: 'silent' }), onAuthorized: () => 0 }
   const claims = Array.from({ length: 60 }, (_, index) => ({
     rule: { protocol: 'tcp' as Protocol, fromPort: 1, toPort: 1, cidr: `10.64.0.${String(index)}/32` },
     pod: podOf(String(index)),
     authorizable: true
   }))
+  const logger = pino({ level: 'silent' })
+  const claimsOf = (): unknown => new Map(claims.map((claim) => [ruleKey(claim.rule), claim]))
+  const deps = { book, claimsOf, ec2, clusterId: 'demo', now: () => 0, logger, onAuthorized: () => 0 }
   const failed = new Map<RuleKey, Ec2Failure>()
   await authorizeClaims(deps as unknown as ApplyDeps, groupId, claims, failed)
   t.same([made.length, [...failed.keys()]], [59, ['tcp 1-1 10.64.0.13/32']])

@@ -1,8 +1,9 @@
 /** Modifies: one call where EC2 lets it, halves where a rule is at fault, and the old way where it refuses to. */
 import { ruleKey } from '../shared/rules.ts'
-import type { SecurityGroupId } from '../shared/rules.ts'
-import { listRules } from './apply.ts'
+import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
+import { isStillClaimed, listRules } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
+import type { Claim } from './desired.ts'
 import { describePod } from './description.ts'
 import { HANDLING } from './failures.ts'
 import { isRecent } from './observation.ts'
@@ -24,15 +25,19 @@ export async function modifyRules(
   }
 }
 
-async function modifyBatch(deps: ApplyDeps, groupId: SecurityGroupId, changes: readonly Change[]): Promise<void> {
-  const { book, clusterId, ec2, logger, now } = deps
+async function modifyBatch(deps: ApplyDeps, groupId: SecurityGroupId, planned: readonly Change[]): Promise<void> {
+  const { book, claimsOf, clusterId, ec2, logger, now } = deps
+  if (planned.length === 0) return
+  const turn = await ec2.turn('modify')
+  const current = claimsOf(groupId)
+  const changes = planned.filter((change) => isStillClaimed(current, change.claim) && !isWantedAsItIs(current, change))
   if (changes.length === 0) return
   const wanted = changes.map(({ claim: { pod, rule }, ruleId }) => ({
     ruleId,
     rule: { ...rule, description: describePod(clusterId, pod.namespace, pod.name) }
   }))
   try {
-    const made = await ec2.modify(groupId, wanted)
+    const made = await ec2.modify(groupId, wanted, turn)
     const at = now()
     book.write(
       groupId,
@@ -56,6 +61,13 @@ async function modifyBatch(deps: ApplyDeps, groupId: SecurityGroupId, changes: r
     }
     await acceptRefusal(deps, groupId, changes, error)
   }
+}
+
+/** Whoever has got the address may ask for the rule that is there. Of one that is uncertain nobody can tell. */
+function isWantedAsItIs(claims: ReadonlyMap<RuleKey, Claim>, { before, claim }: Change): boolean {
+  const [only] = before
+  if (only === undefined || before.length > 1 || ruleKey(only) === ruleKey(claim.rule)) return false
+  return claims.has(ruleKey(only))
 }
 
 /** EC2 has changed none of them. */

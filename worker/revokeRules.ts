@@ -1,4 +1,5 @@
 /** Revokes: one call where all of the rules are still there, what is left of them where not. */
+import { ruleKey } from '../shared/rules.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import { listRules } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
@@ -21,8 +22,12 @@ export async function revokeRules(
   }
 }
 
-async function revokeBatch(deps: ApplyDeps, groupId: SecurityGroupId, rules: readonly ObservedRule[]): Promise<void> {
-  const { book, ec2, logger, now, readLag } = deps
+async function revokeBatch(deps: ApplyDeps, groupId: SecurityGroupId, planned: readonly ObservedRule[]): Promise<void> {
+  const { book, claimsOf, ec2, logger, now, readLag } = deps
+  if (planned.length === 0) return
+  const turn = await ec2.turn('revoke')
+  const current = claimsOf(groupId)
+  const rules = planned.filter((rule) => !current.has(ruleKey(rule)))
   const [only] = rules
   if (only === undefined) return
   const noteRevoked = (): void => {
@@ -36,7 +41,8 @@ async function revokeBatch(deps: ApplyDeps, groupId: SecurityGroupId, rules: rea
   try {
     await ec2.revoke(
       groupId,
-      rules.map(({ id }) => id)
+      rules.map(({ id }) => id),
+      turn
     )
     noteRevoked()
     logger.info({ securityGroupID: groupId, count: rules.length, rules: listRules(rules) }, 'revoked')

@@ -42,6 +42,12 @@ export interface ObservedGroup {
 /** Rules as they were read before. Of tens of thousands hardly any changes: what is kept anyway need not be made again. */
 export type KnownRules = ReadonlyMap<string, ObservedRule>
 
+/** The right to make one call. What takes it decides after it has it, for it may have waited for minutes. */
+export interface Turn {
+  /** Milliseconds */
+  readonly waited: number
+}
+
 /** Every verb throws {@link Ec2Failure}. Times are milliseconds of the clock that the adapter was given. */
 export interface SecurityGroups {
   /** All ingress rules of the groups, ours and foreign ones. @param known by id, to come back as they are where nothing has changed */
@@ -49,12 +55,18 @@ export interface SecurityGroups {
   /** All ingress rules, in whatever group, that carry our owner tag or that of another cluster with our id. @param known as above */
   readOwnedRules(known?: KnownRules): Promise<RulesRead>
   readGroups(groupIds: readonly SecurityGroupId[]): Promise<readonly ObservedGroup[]>
-  /** All or nothing. At most {@link MAX_RULES_PER_CALL} rules, each but once. */
-  authorize(groupId: SecurityGroupId, rules: readonly NewRule[]): Promise<readonly ObservedRule[]>
+  /** Waits for the turn of a call of that name, which must be made at once, or not at all. */
+  turn(verb: 'authorize' | 'modify' | 'revoke'): Promise<Turn>
+  /** All or nothing. At most {@link MAX_RULES_PER_CALL} rules, each but once. @param turn else it is waited for, here as in the next two */
+  authorize(groupId: SecurityGroupId, rules: readonly NewRule[], turn?: Turn): Promise<readonly ObservedRule[]>
   /** All or nothing. The rules keep ids, tags and their places in the quota; a description that is left out is gone. */
-  modify(groupId: SecurityGroupId, modifications: readonly Modification[]): Promise<readonly ObservedRule[]>
+  modify(
+    groupId: SecurityGroupId,
+    modifications: readonly Modification[],
+    turn?: Turn
+  ): Promise<readonly ObservedRule[]>
   /** All or nothing, by rule id. */
-  revoke(groupId: SecurityGroupId, ruleIds: readonly string[]): Promise<void>
+  revoke(groupId: SecurityGroupId, ruleIds: readonly string[], turn?: Turn): Promise<void>
 }
 
 /** EC2's own limit is not documented; AWS's controllers send 1000 (aws-controllers-k8s/ec2-controller#227). */

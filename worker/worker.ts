@@ -6,6 +6,7 @@ import type { Logger } from '../shared/logger.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import { backoff } from './backoff.ts'
 import type { Cluster } from './cluster.ts'
+import { desiredOf } from './decision.ts'
 import { podDescribed } from './description.ts'
 import { HANDLING } from './failures.ts'
 import { createBrake } from './brake.ts'
@@ -22,6 +23,7 @@ import { createProver } from './prover.ts'
 import { createQueue } from './queue.ts'
 import type { Queue, Timers } from './queue.ts'
 import { createReconciler } from './reconcile.ts'
+import type { ReconcileDeps } from './reconcile.ts'
 import { Ec2Failure } from './securityGroups.ts'
 import type { ObservedRule, SecurityGroups } from './securityGroups.ts'
 import { createSettler } from './settle.ts'
@@ -105,7 +107,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       if (view !== undefined) enqueuePod(view.pod.uid)
     }
   }
-  const reconcile = createReconciler({
+  const reconcileDeps: ReconcileDeps = {
     book,
     brake,
     cache,
@@ -119,6 +121,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       logger,
       now
     }),
+    claimsOf: (groupId) => desiredOf(reconcileDeps, groupId).claims,
     clusterId: settings.CLUSTER_ID,
     ec2,
     logger,
@@ -152,7 +155,8 @@ export function createWorker(deps: WorkerDeps): Worker {
       for (const uid of former) if (cache.view(uid)?.end !== undefined) findings.markAttempted(uid)
       for (const uid of new Set([...findings.tell(groupId, outcomes, wallClock()), ...former])) enqueuePod(uid)
     }
-  })
+  }
+  const reconcile = createReconciler(reconcileDeps)
 
   const settle = createSettler({
     book,

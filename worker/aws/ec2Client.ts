@@ -6,6 +6,7 @@ import type { Limit } from '../bucket.ts'
 import { classify } from '../failures.ts'
 import type { Timers } from '../queue.ts'
 import { Ec2Failure } from '../securityGroups.ts'
+import type { Turn } from '../securityGroups.ts'
 
 /** A call that was made, or given up. `code` is empty when it succeeded. */
 export interface CallReport {
@@ -33,8 +34,10 @@ export interface Ec2Options {
 
 /** One call in our terms. */
 export interface Ec2 {
-  /** @param send makes the call. @throws Ec2Failure */
-  call<T>(action: Action, send: (client: Ec2Sender, signal: AbortSignal) => Promise<T>): Promise<T>
+  /** Waits until our own rate allows one more call. */
+  turn(action: Action): Promise<Turn>
+  /** @param send makes the call. @param turn had before; else it is waited for. @throws Ec2Failure */
+  call<T>(action: Action, send: (client: Ec2Sender, signal: AbortSignal) => Promise<T>, turn?: Turn): Promise<T>
 }
 
 /**
@@ -70,16 +73,21 @@ export function connectEc2(region: string, timeout: number): EC2Client {
 export function createEc2(options: Ec2Options): Ec2 {
   const { client, limits = LIMITS, timers } = options
   const buckets = new Map(Object.entries(limits).map(([action, limit]) => [action, createBucket(limit)]))
+  const turn = async (action: Action): Promise<Turn> => {
+    const waited = buckets.get(action)?.take(timers.now()) ?? 0
+    if (waited > 0) await new Promise<void>((resolve) => timers.after(waited, resolve))
+    return { waited }
+  }
   return {
-    async call(action, send) {
-      const wait = buckets.get(action)?.take(timers.now()) ?? 0
-      if (wait > 0) await new Promise<void>((resolve) => timers.after(wait, resolve))
+    turn,
+    async call(action, send, taken) {
+      const { waited } = taken ?? (await turn(action))
       if (!action.startsWith('Describe') && !options.mayWrite()) {
         throw new Ec2Failure(action, 'notLeading', 'NotLeading', new Error('the lease is not ours for long enough'))
       }
       const startedAt = timers.now()
       const report = (code: string): void =>
-        options.onCall({ action, code, seconds: (timers.now() - startedAt) / 1000, waited: wait / 1000 })
+        options.onCall({ action, code, seconds: (timers.now() - startedAt) / 1000, waited: waited / 1000 })
       try {
         const answer = await withinTime(options, (signal) => send(client, signal))
         report('')

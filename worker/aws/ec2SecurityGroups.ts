@@ -19,6 +19,11 @@ import { createRowReader, toObservedRule } from './ec2Rows.ts'
 const IDS_PER_FILTER = 200
 const PAGE = 1000
 const NOTHING: KnownRules = new Map()
+const ACTIONS = {
+  authorize: 'AuthorizeSecurityGroupIngress',
+  modify: 'ModifySecurityGroupRules',
+  revoke: 'RevokeSecurityGroupIngress'
+} as const
 
 export interface Identity {
   readonly clusterId: string
@@ -92,14 +97,18 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
       return groups
     },
 
-    async authorize(groupId, rules) {
+    turn: (verb) => ec2.turn(ACTIONS[verb]),
+
+    async authorize(groupId, rules, turn) {
       const input = {
         GroupId: groupId,
         IpPermissions: rules.map(toIpPermission),
         TagSpecifications: [{ ResourceType: 'security-group-rule' as const, Tags: [{ Key: OWNER_TAG, Value: owner }] }]
       }
-      const answer = await ec2.call('AuthorizeSecurityGroupIngress', (client, abortSignal) =>
-        client.send(new AuthorizeSecurityGroupIngressCommand(input), { abortSignal })
+      const answer = await ec2.call(
+        ACTIONS.authorize,
+        (client, abortSignal) => client.send(new AuthorizeSecurityGroupIngressCommand(input), { abortSignal }),
+        turn
       )
       const made = (answer.SecurityGroupRules ?? [])
         .map((row) => toObservedRule(row, owner))
@@ -107,7 +116,7 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
       return matchAnswer(rules, made)
     },
 
-    async modify(groupId, modifications) {
+    async modify(groupId, modifications, turn) {
       const input = {
         GroupId: groupId,
         SecurityGroupRules: modifications.map(({ rule, ruleId }) => ({
@@ -115,16 +124,20 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
           SecurityGroupRule: toRuleRequest(rule)
         }))
       }
-      await ec2.call('ModifySecurityGroupRules', (client, abortSignal) =>
-        client.send(new ModifySecurityGroupRulesCommand(input), { abortSignal })
+      await ec2.call(
+        ACTIONS.modify,
+        (client, abortSignal) => client.send(new ModifySecurityGroupRulesCommand(input), { abortSignal }),
+        turn
       )
       return modifications.map(({ rule, ruleId }) => ({ ...rule, id: ruleId, owned: true }))
     },
 
-    async revoke(groupId, ruleIds) {
+    async revoke(groupId, ruleIds, turn) {
       const input = { GroupId: groupId, SecurityGroupRuleIds: [...ruleIds] }
-      await ec2.call('RevokeSecurityGroupIngress', (client, abortSignal) =>
-        client.send(new RevokeSecurityGroupIngressCommand(input), { abortSignal })
+      await ec2.call(
+        ACTIONS.revoke,
+        (client, abortSignal) => client.send(new RevokeSecurityGroupIngressCommand(input), { abortSignal }),
+        turn
       )
     }
   }
