@@ -7,10 +7,10 @@ import { Address4, Address6 } from 'ip-address'
  */
 export function canonicalAddress(text: string): string | undefined {
   if (/[/%\s]/.test(text)) return undefined
-  if (Address4.isValid(text)) return new Address4(text).correctForm()
+  if (Address4.isValid(text)) return either(text, new Address4(text).correctForm())
   if (!Address6.isValid(text)) return undefined
   const address = new Address6(text)
-  return address.is4() ? undefined : address.correctForm()
+  return address.is4() ? undefined : either(text, address.correctForm())
 }
 
 /** The canonical text of a CIDR, host bits cleared as EC2 does it; undefined when it is not a CIDR with its length. */
@@ -19,7 +19,8 @@ export function canonicalCidr(text: string): string | undefined {
   if (address === undefined || length === undefined || rest.length > 0 || !/^\d{1,3}$/.test(length)) return undefined
   if (canonicalAddress(address) === undefined) return undefined
   const parsed = address.includes(':') ? parse6(text) : parse4(text)
-  return parsed === undefined ? undefined : `${parsed.startAddress().correctForm()}/${String(parsed.subnetMask)}`
+  if (parsed === undefined) return undefined
+  return either(text, `${parsed.startAddress().correctForm()}/${String(parsed.subnetMask)}`)
 }
 
 /** Whether the canonical address lies in one of the canonical CIDRs. */
@@ -32,6 +33,9 @@ export function isWithin(address: string, cidrs: readonly string[]): boolean {
       : new Address4(address).isInSubnet(new Address4(cidr))
   })
 }
+
+/** The text itself where it is canonical: tens of thousands are kept, and one that was put together from parts is larger. */
+const either = (text: string, canonical: string): string => (text === canonical ? text : canonical)
 
 const parse4 = (text: string): Address4 | undefined => (Address4.isValid(text) ? new Address4(text) : undefined)
 const parse6 = (text: string): Address6 | undefined => (Address6.isValid(text) ? new Address6(text) : undefined)
