@@ -23,15 +23,39 @@ export function canonicalCidr(text: string): string | undefined {
   return either(text, `${parsed.startAddress().correctForm()}/${String(parsed.subnetMask)}`)
 }
 
-/** Whether the canonical address lies in one of the canonical CIDRs. */
-export function isWithin(address: string, cidrs: readonly string[]): boolean {
-  const six = address.includes(':')
-  return cidrs.some((cidr) => {
-    if (cidr.includes(':') !== six) return false
-    return six
-      ? new Address6(address).isInSubnet(new Address6(cidr))
-      : new Address4(address).isInSubnet(new Address4(cidr))
-  })
+/** Some CIDRs taken together. */
+export interface Network {
+  readonly cidrs: readonly string[]
+  /** @param address in canonical text */
+  contains(address: string): boolean
+}
+
+/** So many answers are remembered; then all are forgotten. */
+const ANSWERS = 50_000
+
+/**
+ * Parsed once, and each answer remembered: whoever decides about a group asks for every address of it, again and again.
+ * @param cidrs in canonical text
+ */
+export function createNetwork(cidrs: readonly string[]): Network {
+  const four = cidrs.filter((cidr) => !cidr.includes(':')).map((cidr) => new Address4(cidr))
+  const six = cidrs.filter((cidr) => cidr.includes(':')).map((cidr) => new Address6(cidr))
+  const answers = new Map<string, boolean>()
+  const look = (address: string): boolean => {
+    if (!address.includes(':')) return four.some((subnet) => new Address4(address).isInSubnet(subnet))
+    return six.some((subnet) => new Address6(address).isInSubnet(subnet))
+  }
+  return {
+    cidrs,
+    contains(address) {
+      const known = answers.get(address)
+      if (known !== undefined) return known
+      if (answers.size >= ANSWERS) answers.clear()
+      const found = look(address)
+      answers.set(address, found)
+      return found
+    }
+  }
 }
 
 /** The text itself where it is canonical: tens of thousands are kept, and one that was put together from parts is larger. */

@@ -1,4 +1,5 @@
 /** What should be in one group and what to do about it, from what is known at this moment. No I/O. */
+import type { Network } from '../shared/address.ts'
 import { ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { desire, rulesOf } from './desired.ts'
@@ -20,7 +21,7 @@ export interface DecisionDeps {
   readonly permissions: PermissionLedger
   readonly clusterId: string
   readonly optInTag: string
-  readonly podCidrs: readonly string[]
+  readonly podNetwork: Network
   readonly nodeAddresses: () => ReadonlySet<string>
   readonly rulesPerGroup: number
   /** Milliseconds; reads that started before show what the worker before us did only in part. */
@@ -63,7 +64,7 @@ export function desiredOf(deps: DecisionDeps, groupId: SecurityGroupId): Desired
     optIn: leaveOf(facts?.optIn),
     exists: facts?.exists,
     optInTag: deps.optInTag,
-    podCidrs: deps.podCidrs,
+    podNetwork: deps.podNetwork,
     nodeAddresses: deps.nodeAddresses()
   }
   const wanted = desire(groupId, cache.viewsOf(groupId), around)

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { createNetwork } from '../shared/address.ts'
 import { desire } from './desired.ts'
 import type { PodView, Surroundings } from './desired.ts'
 import type { ObservedPod } from './pods.ts'
@@ -10,7 +11,7 @@ const around: Surroundings = {
   optIn: 'granted',
   exists: true,
   optInTag: 'sg.amazonaws.com/cluster/demo',
-  podCidrs: ['10.64.0.0/16', 'fd00:64::/64'],
+  podNetwork: createNetwork(['10.64.0.0/16', 'fd00:64::/64']),
   nodeAddresses: new Set(['10.64.9.9'])
 }
 const RULE = 'tcp 443-443 10.64.0.7/32'

@@ -1,7 +1,7 @@
 /** Which rules one security group should hold, and for whom. Pure. */
 import { describeRule, ruleFor, ruleKey } from '../shared/rules.ts'
 import type { Rule, RuleKey, RuleRequest, SecurityGroupId } from '../shared/rules.ts'
-import { isWithin } from '../shared/address.ts'
+import type { Network } from '../shared/address.ts'
 import type { End, ObservedPod } from './pods.ts'
 import type { Reason } from './reasons.ts'
 import type { Leave } from './standing.ts'
@@ -44,7 +44,7 @@ export interface Surroundings {
   /** Undefined while nobody could tell. */
   readonly exists: boolean | undefined
   readonly optInTag: string
-  readonly podCidrs: readonly string[]
+  readonly podNetwork: Network
   readonly nodeAddresses: ReadonlySet<string>
 }
 
@@ -157,8 +157,9 @@ function refusalOfAddress(
   if (around.nodeAddresses.has(address)) {
     return { reason: 'AddressRefused', message: `'${address}' is the address of a node, not of a pod` }
   }
-  if (!isWithin(address, around.podCidrs)) {
-    return { reason: 'AddressRefused', message: `'${address}' is outside of POD_CIDRS (${around.podCidrs.join(', ')})` }
+  if (!around.podNetwork.contains(address)) {
+    const { cidrs } = around.podNetwork
+    return { reason: 'AddressRefused', message: `'${address}' is outside of POD_CIDRS (${cidrs.join(', ')})` }
   }
   const holder = around.holder(address)
   if (holder !== undefined && holder !== pod.uid) {

@@ -2,6 +2,7 @@
  * The worker put together: what it watches, its two queues, and the sweep. Does its work only while it leads.
  * Longer than most files here: it is a list of wires.
  */
+import { createNetwork } from '../shared/address.ts'
 import type { Logger } from '../shared/logger.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import { backoff } from './backoff.ts'
@@ -144,7 +145,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     onRevoked: noteRevoked,
     optInTag: optInTag(settings.CLUSTER_ID),
     permissions,
-    podCidrs: settings.POD_CIDRS,
+    podNetwork: createNetwork(settings.POD_CIDRS),
     readLag: settings.EC2_READ_LAG,
     readsCompleteFrom: () => leadsFrom + settings.EC2_READ_LAG,
     rulesPerGroup: settings.RULES_PER_GROUP,
