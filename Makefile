@@ -23,8 +23,14 @@ test: setup ## typecheck, lint, and every test; the last line is `N passed, N fa
 	@node scripts/test.ts
 
 .PHONY: soak
-soak: setup ## the random histories of the worker, a hundred thousand of them
-	@HISTORIES=$${HISTORIES:-100000} node scripts/test.ts --timeout=86400 worker/history.test.ts
+soak: setup ## hours of what `make test` does for minutes: histories, hostile input, killed leaders (each with a new seed, which it prints)
+	@scripts/require-tools 3.10
+	@node bed/main.ts programs
+	@HISTORIES=$${HISTORIES:-1000000} node scripts/test.ts --timeout=86400 worker/history.test.ts
+	@FUZZ_STRINGS=$${FUZZ_STRINGS:-1000000} FUZZ_REVIEWS=$${FUZZ_REVIEWS:-100000} IDLE_SECONDS=$${IDLE_SECONDS:-95} \
+		node scripts/test.ts --timeout=86400 webhook/fuzz.test.ts webhook/hostile.test.ts
+	@ANNOTATIONS=$${ANNOTATIONS:-100000} node scripts/test.ts --timeout=86400 test/cluster/backstopGrammar.test.ts
+	@KILLS=$${KILLS:-100} node scripts/test.ts --timeout=86400 test/cluster/churn.test.ts
 
 .PHONY: up
 up: setup ## start bed and product in the background and print what to try (BED=name for another)
