@@ -1,7 +1,7 @@
 /** One history: a small world, what happens in it, and what was wrong on the way and at rest. */
 import { createWorld } from '../../worker/worldFixture.ts'
 import type { World } from '../../worker/worldFixture.ts'
-import { Invariants, REPAIRED, WITHDRAWN } from './invariants.ts'
+import { Invariants, PROBED, REPAIRED, WITHDRAWN } from './invariants.ts'
 import type { Wrong } from './invariants.ts'
 import { ACCOUNTS, chanceOf, ENVIRONMENT, GROUPS, NODES, SWEEP, TIGHT, TIGHT_EC2 } from './setting.ts'
 import type { Setting } from './setting.ts'
@@ -83,7 +83,7 @@ async function comeToRest(stage: Stage): Promise<void> {
   heal(world)
   invariants.look()
   const start = world.clock.now()
-  const soon = start + Math.max(REPAIRED, WITHDRAWN) + LOOK
+  const soon = start + Math.max(REPAIRED, WITHDRAWN) + LOOK + (invariants.lowQuota ? PROBED : 0)
   const settle = async (): Promise<void> => {
     while (invariants.wrongs.length === 0 && invariants.atRest().length > 0) {
       // Only what nobody watches may take longer.

@@ -5,7 +5,6 @@
 import { familyOf, ruleKey } from '../../shared/rules.ts'
 import type { SecurityGroupId } from '../../shared/rules.ts'
 import { rulesOf } from '../../worker/desired.ts'
-import { endOf } from '../../worker/pods.ts'
 import type { ObservedPod } from '../../worker/pods.ts'
 import type { ObservedRule } from '../../worker/securityGroups.ts'
 import { CALL_TIMEOUT, LAG } from '../../worker/worldFixture.ts'
@@ -13,7 +12,7 @@ import type { World } from '../../worker/worldFixture.ts'
 import type { Caller, Effect } from '../../worker/worldEc2Fixture.ts'
 import { HOLD, SWEEP } from './setting.ts'
 import type { Setting } from './setting.ts'
-import { placeOf } from './truth.ts'
+import { endShown, placeOf } from './truth.ts'
 import type { Asking, Place, Truth } from './truth.ts'
 
 /** Slowest delay after a failure: of a refusal by IAM, or for the quota (worker/failures.ts, one table for all). */
@@ -24,6 +23,8 @@ const CALLS = 5000
 export const REPAIRED = LAG + SWEEP + BACKOFF + 2 * CALL_TIMEOUT + CALLS
 /** A permission was withdrawn: a look within one and a half sweeps, another one 30 s later or more, and the time between two looks. */
 export const WITHDRAWN = LAG + 1.5 * SWEEP + 30_000 + 15_000 + 2 * CALL_TIMEOUT + CALLS
+/** A quota that was found to be low is tried again after five sweeps (docs/architecture.md), and a group may be found full in passing. */
+export const PROBED = 6 * SWEEP
 /** What is not denied for so long, and was permitted for longer than it takes to withdraw it, may not be taken away. */
 const CONFIRMED = 30_000
 /** Beyond MAX_HOLD: a held pod is looked at every 5 s, a failed try comes back within 15 s, and a call or two. */
@@ -47,6 +48,8 @@ export class Invariants {
   faultless = true
   /** Changes that were made in EC2 by us. */
   effects = 0
+  /** EC2's quota was lower than RULES_PER_GROUP. */
+  lowQuota = false
   #apiUpSince: number
   /** Since when a rule of ours has been there without anybody who asks for it. */
   readonly #unclaimedSince = new Map<string, number>()
@@ -83,10 +86,13 @@ export class Invariants {
   }
 
   #isWell(): boolean {
-    const { cluster, ec2, leaseInDoubt } = this.#world
+    const { clock, cluster, ec2, leaseInDoubt } = this.#world
     const leader = this.#world.leader()
+    // In the first EC2_READ_LAG nobody knows what whoever led before has done last.
+    const isNew = leader === undefined || clock.now() < leader.startedAt + LAG
     return (
-      leader?.worker.trusted() === true &&
+      !isNew &&
+      leader.worker.trusted() &&
       !leaseInDoubt &&
       !cluster.down &&
       !cluster.broken &&
@@ -99,6 +105,7 @@ export class Invariants {
 
   look(): void {
     const { clock, ec2 } = this.#world
+    if (ec2.quota < 60) this.lowQuota = true
     if (!this.#isWell()) this.illAt = clock.now()
     if (this.#world.cluster.down || this.#world.cluster.broken) this.#apiUpSince = clock.now()
     if (ec2.tooMany > 0) {
@@ -184,7 +191,8 @@ export class Invariants {
         const since = this.#missingSince.get(place) ?? now
         this.#missingSince.set(place, since)
         const permittedSince = Math.min(...served.map((asking) => asking.permittedSince ?? now))
-        if (now > Math.max(since, permittedSince, this.illAt) + this.#bound())
+        const bound = this.#bound() + (this.lowQuota ? PROBED : 0)
+        if (now > Math.max(since, permittedSince, this.illAt) + bound)
           this.wrong('cut', `${place} has been missing for ${String(now - since)} ms`)
       }
     }
@@ -211,7 +219,7 @@ export class Invariants {
       }
       const since = this.#endedSince.get(pod.uid) ?? now
       this.#endedSince.set(pod.uid, since)
-      const known = endOf(pod, false, now) === undefined ? since + 1.5 * SWEEP : since
+      const known = endShown(pod, now) === undefined ? since + 1.5 * SWEEP : since
       const able = Math.max(this.#apiUpSince, leader === undefined ? now : leader.startedAt)
       const off = Math.abs(this.#world.wallOff)
       if (now > Math.max(known, able) + HOLD + HELD_MARGIN + off)
@@ -292,10 +300,10 @@ export class Invariants {
     const leader = this.#world.leader()
     if (leader?.caller.id !== caller.id) return
     const living = this.#truth.isLiving(pod)
-    const end = endOf(pod, false, now)
+    const end = endShown(pod, now)
     const since = this.#endedSince.get(pod.uid)
     // By its own clock and the pod's timestamps, MAX_HOLD may be over.
-    const deadline = Math.min(end?.at ?? Infinity, since ?? Infinity) + HOLD - Math.abs(this.#world.wallOff) - CALLS
+    const deadline = Math.min(end ?? Infinity, since ?? Infinity) + HOLD - Math.abs(this.#world.wallOff) - CALLS
     if (now >= deadline) return
     const asOf = this.#world.cluster.asOf(leader.worker.cache)
     // Who is annotated again at the moment at which it is let go gets our marks again.
@@ -328,7 +336,7 @@ export class Invariants {
       (pod) =>
         pod.uid !== uid &&
         !this.#truth.isLiving(pod) &&
-        endOf(pod, false, clock.now()) === undefined &&
+        endShown(pod, clock.now()) === undefined &&
         this.#truth.addressesOf(pod).has(address)
     )
   }

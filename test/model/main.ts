@@ -16,7 +16,7 @@ export interface Report {
   readonly failure?: { readonly wrongs: readonly Wrong[]; readonly history: History }
 }
 
-async function check(seed: number, numRuns: number): Promise<Report> {
+async function check(seed: number, numRuns: number, shorten: boolean): Promise<Report> {
   const lengths: number[] = []
   const deeds: Record<string, number> = {}
   const property = fc.asyncProperty(history, async (drawn) => {
@@ -27,7 +27,8 @@ async function check(seed: number, numRuns: number): Promise<Report> {
   })
   const result = await fc.check(property, { seed, numRuns, endOnFailure: true })
   const [found] = result.counterexample ?? []
-  const smallest = found === undefined ? undefined : await minimize(found, (await live(found)).wrongs)
+  const failure = found === undefined ? undefined : { history: found, wrongs: (await live(found)).wrongs }
+  const smallest = failure !== undefined && shorten ? await minimize(failure.history, failure.wrongs) : failure
   const { user, system } = process.cpuUsage()
   const report = { seed, runs: result.numRuns, seconds: (user + system) / 1e6, lengths, deeds }
   return smallest === undefined ? report : { ...report, failure: smallest }
@@ -37,4 +38,7 @@ const { HISTORY } = process.env
 if (HISTORY !== undefined) {
   const told = await live(JSON.parse(HISTORY) as History, process.env.LOG_LEVEL)
   console.log(told.wrongs.map(({ text }) => text).join('\n') || 'nothing was wrong')
-} else console.log(JSON.stringify(await check(Number(process.argv[2]), Number(process.argv[3]))))
+} else
+  console.log(
+    JSON.stringify(await check(Number(process.argv[2]), Number(process.argv[3]), process.argv[4] !== 'as-is'))
+  )
