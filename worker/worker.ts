@@ -13,6 +13,7 @@ import { HANDLING } from './failures.ts'
 import { createBrake } from './brake.ts'
 import { createFindings } from './findings.ts'
 import { createGroupBook } from './groupBook.ts'
+import { shareGroupReads } from './groupReads.ts'
 import { createMeasure } from './measure.ts'
 import type { QueueState, WorkerMetrics } from './metrics.ts'
 import type { Outcome } from './outcomes.ts'
@@ -124,7 +125,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     }),
     claimsOf: (groupId) => desiredOf(reconcileDeps, groupId).claims,
     clusterId: settings.CLUSTER_ID,
-    ec2,
+    ec2: { ...ec2, readGroups: shareGroupReads((groupIds) => ec2.readGroups(groupIds)) },
     logger,
     nodeAddresses: () => deps.nodes.addresses(),
     now,
