@@ -22,8 +22,6 @@ export interface LargeCluster {
   readonly bundleFile: string
   /** A pod beside those that were there at the start; nobody has been told of it. */
   newPod(group: number): StandInPod
-  /** Gives the pod its rules in EC2, as if a worker had. */
-  authorize(pod: StandInPod): Promise<void>
   startWorker(options?: Pick<WorkerOptions, 'nodeOptions' | 'settings'>): Promise<BenchedWorker>
   close(): Promise<void>
 }
@@ -63,7 +61,6 @@ export async function startLargeCluster(options: LargeClusterOptions): Promise<L
     pods,
     bundleFile: `${folder}/worker.js`,
     newPod,
-    authorize: (pod) => authorize(sdk, [pod]),
     startWorker: ({ nodeOptions = '', settings } = {}) =>
       startWorker({
         file: `${folder}/worker.js`,
