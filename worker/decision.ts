@@ -68,7 +68,9 @@ export function desiredOf(deps: DecisionDeps, groupId: SecurityGroupId): Desired
     nodeAddresses: deps.nodeAddresses()
   }
   const wanted = desire(groupId, cache.viewsOf(groupId), around)
-  return { ...wanted, claims: withoutHeirs(wanted.claims, cache.formerClaims(groupId)) }
+  const isInName = (key: RuleKey, pod: ObservedPod): boolean =>
+    book.view(groupId).owned.some((rule) => ruleKey(rule) === key && rule.description === descriptionOf(deps, pod))
+  return { ...wanted, claims: withoutHeirs(wanted.claims, cache.formerClaims(groupId), isInName) }
 }
 
 /** The view may be of a time before the worker before us made its last change. */
@@ -133,16 +135,19 @@ function explainedBy({ cache, clusterId }: DecisionDeps, groupId: SecurityGroupI
 
 /**
  * Who may not be granted a rule does not inherit it either, from whoever had its address before. Who held it already keeps it until the
- * denial is confirmed: then no claim of another pod has ended.
+ * denial is confirmed: then no claim of another pod has ended, or the rule still bears his name, for the other held the address for a while only.
  */
 function withoutHeirs(
   claims: ReadonlyMap<RuleKey, Claim>,
-  former: ReadonlyMap<RuleKey, FormerClaim>
+  former: ReadonlyMap<RuleKey, FormerClaim>,
+  isInName: (key: RuleKey, pod: ObservedPod) => boolean
 ): ReadonlyMap<RuleKey, Claim> {
   return new Map(
     [...claims].filter(([key, { authorizable, pod }]) => {
       const before = former.get(key)
-      return authorizable || before === undefined || before.pod.uid === pod.uid
+      if (authorizable || before === undefined || before.pod.uid === pod.uid) return true
+      // A namesake that came after is an heir like any other.
+      return before.pod.name !== pod.name && isInName(key, pod)
     })
   )
 }

@@ -1,4 +1,4 @@
-/** Pods whose status hides an address, met by a worker that has just started: only the rule's description tells whose it is. */
+/** Pods whose status hides an address, and pods that share one, met by a worker that has just started: only the description tells whose a rule is. */
 import t from 'tap'
 import { GROUP } from './podFixture.ts'
 import { createWorld, runPod } from './worldFixture.ts'
@@ -43,3 +43,20 @@ t.test('the rule goes with the opt-in', async (t) => {
   await world.clock.advance(240_000)
   t.same(held(world), [])
 })
+
+t.test(
+  'who held the rule first keeps it when the other pod at its address ends, though nobody can tell what is permitted',
+  async (t) => {
+    const world = createWorld([GROUP])
+    world.restart()
+    await runPod(world, 'a', '10.64.0.1')
+    await world.clock.advance(5000)
+    world.ec2.denied.add('DescribeSecurityGroups')
+    world.restart()
+    await runPod(world, 'later', '10.64.0.1')
+    await world.clock.advance(5000)
+    world.cluster.edit('later', { phase: 'Failed', addresses: [] })
+    await world.clock.advance(20_000)
+    t.same(held(world), ['10.64.0.1/32'])
+  }
+)
