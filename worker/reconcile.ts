@@ -6,6 +6,7 @@
  */
 import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
+import { isStillClaimed } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
 import { authorizeClaims } from './authorizeClaims.ts'
 import type { Brake } from './brake.ts'
@@ -183,7 +184,10 @@ async function authorizeMissing(
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed))
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
     if (round === 3 || (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize)))) break
-    if (isFull) await attempt(() => learnQuota(deps, groupId, authorize))
+    // What was not sent after all, or was refused for itself, tells nothing of the quota.
+    const current = deps.claimsOf(groupId)
+    const sent = authorize.filter((claim) => isStillClaimed(current, claim) && !failed.has(ruleKey(claim.rule)))
+    if (isFull) await attempt(() => learnQuota(deps, groupId, sent))
   }
   return failures
 }

@@ -5,7 +5,7 @@ import type { SecurityGroupId } from '../shared/rules.ts'
 import { LIMITS } from './aws/ec2Client.ts'
 import type { Action } from './aws/ec2Client.ts'
 import { GROUP, OTHER_GROUP } from './podFixture.ts'
-import { createWorld, runPod } from './worldFixture.ts'
+import { createWorld, reasonOf, runPod } from './worldFixture.ts'
 import type { World } from './worldFixture.ts'
 
 const asking = (groupId: SecurityGroupId, ports: string): Record<string, string> => ({
@@ -18,7 +18,8 @@ const edit = ({ cluster }: World, name: string, groupId: SecurityGroupId, ports:
 
 /** Of the action one call goes at once, and one every ten seconds. `before` has the first turn, and `after` the next. */
 async function slow(action: Action, quota = 60): Promise<World> {
-  const world = createWorld([GROUP, OTHER_GROUP], { RULES_PER_GROUP: String(quota) }, 'silent', {
+  const environment = { RULES_PER_GROUP: String(quota), POD_CIDRS: '10.64.0.0/16,fd00:64::/64' }
+  const world = createWorld([GROUP, OTHER_GROUP], environment, 'silent', {
     ...LIMITS,
     [action]: { burst: 1, perSecond: 0.1 }
   })
@@ -75,4 +76,23 @@ t.test('nor what whoever got the address asks for as it is', async (t) => {
   await world.clock.advance(9000)
   const sources = [...(world.ec2.rules.get(OTHER_GROUP)?.values() ?? [])].map(({ cidr }) => cidr)
   t.same([sources, world.ec2.modifies.filter(({ groupId }) => groupId === OTHER_GROUP)], [['10.64.0.2/32'], []])
+})
+
+t.test('what was not sent after all teaches no quota', async (t) => {
+  const world = await slow('AuthorizeSecurityGroupIngress')
+  world.ec2.quota = 1
+  await world.clock.advance(1000)
+  for (const [name, address] of [
+    ['first', '10.64.0.2'],
+    ['second', '10.64.0.3'],
+    ['six', 'fd00:64::4']
+  ] as const)
+    await runPod(world, name, address, asking(OTHER_GROUP, 'tcp:443'))
+  await world.clock.advance(1000)
+  world.cluster.edit('six', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  await world.clock.advance(60_000)
+  t.equal(reasonOf(world, 'second'), 'RuleQuotaExceeded')
+  await runPod(world, 'later', 'fd00:64::5', asking(OTHER_GROUP, 'tcp:443'))
+  await world.clock.advance(30_000)
+  t.equal(reasonOf(world, 'later'), 'RulesInEffect')
 })
