@@ -97,6 +97,7 @@ export async function startStandIn(ours: Iterable<StandInPod>, others: number): 
     const end = setTimeout(
       () => {
         watches.delete(response)
+        clearInterval(bookmark)
         response.end()
       },
       Number(query.get('timeoutSeconds')) * 1000
