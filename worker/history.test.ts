@@ -9,11 +9,11 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import type { Report } from '../test/model/main.ts'
 
-const RUNS = Number(process.env.HISTORIES ?? 400)
+const RUNS = Number(process.env.HISTORIES ?? 1000)
 // A run of the whole suite meets the same histories each time; `make soak` meets new ones.
 const SEED = process.env.HISTORIES === undefined ? 15 : Date.now() % 1_000_000_000
 /** Histories of one process: what it has learned to run fast is worth more than a fresh start, and memory is bounded. */
-const SHARE = 200
+const SHARE = 500
 const MAIN = new URL('../test/model/main.ts', import.meta.url).pathname
 
 async function share(seed: number, runs: number): Promise<Report> {
@@ -46,7 +46,6 @@ function histogram(lengths: readonly number[]): string {
 
 t.setTimeout(24 * 3_600_000)
 t.test('whatever happens: rules for all who claim and for none else, nobody held, nobody released early', async (t) => {
-
   const reports = await runAll()
   const lengths = reports.flatMap((report) => report.lengths).sort((one, other) => one - other)
   const median = lengths[lengths.length >> 1] ?? 0
