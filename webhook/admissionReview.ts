@@ -127,6 +127,13 @@ function encodeDenied(request: AdmissionRequest, verdict: Invalid | Forbidden): 
 /** More than a person reads, less than a hostile object could ask us to write. */
 const MAX_SHOWN = 100
 
+const NOTHING = look(undefined, '')
+
+/** All that an answer needs: many requests may wait for their permissions, and objects are large. */
+export function withoutObjects(request: AdmissionRequest): AdmissionRequest {
+  return { ...request, name: objectName(request), object: NOTHING, oldObject: NOTHING }
+}
+
 /** The object's name, or the beginning of it that the API server will complete. */
 export function objectName(request: AdmissionRequest): string {
   if (request.name !== '') return request.name

@@ -2,11 +2,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from '../shared/logger.ts'
 import type { Permissions } from '../shared/permission.ts'
-import { decode, print } from './admissionReview.ts'
+import { decode, print, withoutObjects } from './admissionReview.ts'
 import type { AdmissionRequest } from './admissionReview.ts'
 import type { BodyReader, Refusal } from './body.ts'
 import { describeDenial } from './denial.ts'
-import { MalformedReview } from './json.ts'
+import { MalformedReview, readJson } from './json.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import { stands, withPermission } from './permission.ts'
 import type { PermissionMode } from './permission.ts'
@@ -57,12 +57,14 @@ export function answerReviews(
     }
     const onBody = (text: string): void => {
       try {
-        const admission = decode(readJson(incoming, text))
+        expectJson(incoming)
+        const admission = decode(readJson(text))
         const verdict = decide(admission)
         if (stands(verdict, permissions, mode)) return succeed(admission, verdict)
         const patience = AbortSignal.timeout(readTimeout(incoming.url ?? ''))
+        const waiting = withoutObjects(admission)
         withPermission(verdict, permissions, mode, patience)
-          .then((final) => succeed(admission, final))
+          .then((final) => succeed(waiting, final))
           .catch(fail)
       } catch (error) {
         fail(error)
@@ -80,16 +82,11 @@ export function answerReviews(
 /** Somebody sent what no API server sends. */
 class WrongContentType extends Error {}
 
-/** @throws WrongContentType, MalformedReview */
-function readJson(incoming: IncomingMessage, text: string): unknown {
+/** @throws WrongContentType */
+function expectJson(incoming: IncomingMessage): void {
   const type = incoming.headers['content-type'] ?? ''
   if (type !== 'application/json' && !/^application\/json\s*(?:;|$)/i.test(type))
     throw new WrongContentType("content type must be 'application/json'")
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new MalformedReview('body must be JSON')
-  }
 }
 
 /** Counts and logs a verdict, and puts it into words. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { look, MalformedReview } from './json.ts'
+import { look, MalformedReview, MOST_CONTAINERS, readJson } from './json.ts'
 
 t.test('absent, null and there', async (t) => {
   const place = look({ a: { b: 'x' }, n: null, list: ['y', null] }, '')
@@ -7,12 +7,9 @@ t.test('absent, null and there', async (t) => {
   t.equal(place.at('n').at('deeper').string(), undefined)
   t.equal(place.at('nothing').at('deeper').boolean(), undefined)
   t.same(place.at('nothing').strings(), {})
-  t.same(place.at('nothing').list(), [])
+  t.same([...place.at('nothing').list()], [])
   t.same(
-    place
-      .at('list')
-      .list()
-      .map((item) => item.string()),
+    [...place.at('list').list()].map((item) => item.string()),
     ['y', undefined]
   )
 })
@@ -27,7 +24,7 @@ t.test('what has the wrong type is named by its path', async (t) => {
     [() => place.at('a').at('c').strings(), 'a.c must be a map of strings'],
     [() => place.at('list').strings(), 'list must be a map of strings'],
     [() => place.at('a').list(), 'a must be a list'],
-    [() => place.at('list').list()[0]?.at('e').string(), 'list[0].e must be a string'],
+    [() => [...place.at('list').list()][0]?.at('e').string(), 'list[0].e must be a string'],
     [() => look([], '').at('a'), 'body must be an object'],
     [() => look('text', '').at('a'), 'body must be an object']
   ]
@@ -39,4 +36,14 @@ t.test('nothing is inherited', async (t) => {
   t.equal(place.at('polluted').string(), undefined)
   t.equal(place.at('constructor').value, undefined)
   t.equal(place.at('__proto__').at('polluted').string(), 'yes')
+})
+
+t.test('no JSON, and more objects and lists than any review has, are refused unread', async (t) => {
+  t.same(readJson('{"a":[1,"["]}'), { a: [1, '['] })
+  t.throws(() => readJson('{"a":'), new MalformedReview('body must be JSON'))
+  const most = `[${'{},'.repeat(MOST_CONTAINERS - 2)}{}]`
+  t.equal((readJson(most) as unknown[]).length, MOST_CONTAINERS - 1)
+  const tooMany = new MalformedReview('body must hold at most 500000 objects and lists')
+  t.throws(() => readJson(most.replace('[', '[[],')), tooMany)
+  t.throws(() => readJson('['.repeat(7 * 2 ** 20)), tooMany)
 })

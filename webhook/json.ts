@@ -17,8 +17,35 @@ export interface Place {
   boolean(): boolean | undefined
   /** A map from string to string; empty when absent. */
   strings(): Readonly<Record<string, string>>
-  /** Empty when absent. */
-  list(): readonly Place[]
+  /** Empty when absent. One at a time, as a list may have millions and each place takes more memory than its text. */
+  list(): Iterable<Place>
+}
+
+/**
+ * A review of 7 MiB that an API server sends has a tenth of them; so many empty ones take 30 MiB. More of them would take
+ * thirty times the memory of their text, and seconds.
+ */
+export const MOST_CONTAINERS = 500_000
+
+/** @throws MalformedReview when it is no JSON, or holds more objects and lists than {@link MOST_CONTAINERS} */
+export function readJson(text: string): unknown {
+  if (text.length > MOST_CONTAINERS && countBrackets(text) > MOST_CONTAINERS)
+    throw new MalformedReview(`body must hold at most ${MOST_CONTAINERS} objects and lists`)
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new MalformedReview('body must be JSON')
+  }
+}
+
+/** Those inside strings as well: as many as that are in no object. */
+function countBrackets(text: string): number {
+  let count = 0
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code === 0x5b || code === 0x7b) count++
+  }
+  return count
 }
 
 /** Methods throw MalformedReview when something of another type is there. */
@@ -71,11 +98,15 @@ class Spot implements Place {
     return held as Record<string, string>
   }
 
-  list(): readonly Place[] {
+  list(): Iterable<Place> {
     const held = this.value
     if (held === undefined) return []
     if (!Array.isArray(held)) throw this.#expect('a list')
-    return held.map((item: unknown, index) => new Spot(item, `[${index}]`, this))
+    return this.#each(held)
+  }
+
+  *#each(items: readonly unknown[]): Generator<Place> {
+    for (const [index, item] of items.entries()) yield new Spot(item, `[${index}]`, this)
   }
 
   #expect(type: string): MalformedReview {

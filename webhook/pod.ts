@@ -82,8 +82,9 @@ export function countPods(kind: string, place: Place): number {
 
 /** Whether a controller made the object: then its maker was checked, and nobody reads an answer to it. */
 export function hasController(place: Place): boolean {
-  const owners = place.at('metadata').at('ownerReferences').list()
-  return owners.some((owner) => owner.at('controller').boolean() === true)
+  for (const owner of place.at('metadata').at('ownerReferences').list())
+    if (owner.at('controller').boolean() === true) return true
+  return false
 }
 
 function readShape(place: Place, base: string): PodShape {
@@ -94,16 +95,17 @@ function readShape(place: Place, base: string): PodShape {
     annotations: metadata.at('annotations').strings(),
     labels: metadata.at('labels').strings(),
     finalizers: texts(metadata.at('finalizers').list()),
-    readinessGates: texts(
-      spec
-        .at('readinessGates')
-        .list()
-        .map((gate) => gate.at('conditionType'))
-    ),
+    readinessGates: texts(spec.at('readinessGates').list(), (gate) => gate.at('conditionType')),
     hostNetwork: spec.at('hostNetwork').boolean() ?? false,
     serviceAccount: account === '' ? UNNAMED_SERVICE_ACCOUNT : account
   }
 }
 
-const texts = (places: readonly Place[]): string[] =>
-  places.map((place) => place.string()).filter((text) => text !== undefined)
+function texts(places: Iterable<Place>, of = (place: Place): Place => place): string[] {
+  const found: string[] = []
+  for (const place of places) {
+    const text = of(place).string()
+    if (text !== undefined) found.push(text)
+  }
+  return found
+}
