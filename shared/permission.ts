@@ -17,7 +17,7 @@ export interface Permissions {
   known?(use: Use): boolean | undefined
   /**
    * "No" is the answer false; that nobody could tell is an error.
-   * @param signal ends the caller's wait, not the question itself, whose answer serves others
+   * @param signal ends the caller's wait; the question itself goes on for others who wait, and is given up when nobody does
    */
   permits(use: Use, signal?: AbortSignal): Promise<boolean>
 }

@@ -130,3 +130,56 @@ t.test('remembers no more than 10,000 answers, and forgets the oldest first', as
   t.equal(permissions.known?.(account(1)), true)
   t.equal(permissions.known?.(account(10_000)), true)
 })
+
+/** An API server that answers nothing until it is told to. */
+function holding() {
+  const asked: { namespace: string; signal: AbortSignal | undefined; answer: () => void }[] = []
+  return {
+    asked,
+    request(call: Call): Promise<unknown> {
+      const { namespace } = (call.body as { spec: { resourceAttributes: Use } }).spec.resourceAttributes
+      const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+      call.signal?.addEventListener('abort', () => reject(call.signal?.reason as Error))
+      asked.push({ namespace, signal: call.signal, answer: () => resolve({ status: { allowed: true } }) })
+      return promise
+    }
+  }
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve))
+const group = (index: number) => `sg-${index.toString(16).padStart(8, '0')}` as SecurityGroupId
+
+t.test('a namespace that asks without end keeps no other waiting', async (t) => {
+  const api = holding()
+  const permissions = askPermissions(api, { now: () => 0 })
+  const flood = Array.from({ length: 100 }, (_, index) => permissions.permits({ ...use, groupId: group(index) }))
+  const other = permissions.permits({ ...use, namespace: 'other' })
+  await settled()
+  t.equal(api.asked.length, 17)
+  t.equal(api.asked[16]?.namespace, 'other')
+  for (let index = 0; index < 101; index++) {
+    api.asked[index]?.answer()
+    await settled()
+  }
+  t.equal((await Promise.all([...flood, other])).length, 101, 'and all are answered in the end')
+})
+
+t.test('what nobody waits for any more is given up, and is not asked at all when its turn comes', async (t) => {
+  const api = holding()
+  const permissions = askPermissions(api, { now: () => 0 })
+  const impatient = new AbortController()
+  const flood = Array.from({ length: 100 }, (_, index) =>
+    permissions.permits({ ...use, groupId: group(index) }, impatient.signal)
+  )
+  await settled()
+  impatient.abort(new Error('out of time'))
+  for (const one of await Promise.allSettled(flood)) t.match(one, { reason: { message: 'out of time' } })
+  await settled()
+  t.equal(api.asked.length, 16)
+  t.ok(api.asked.every(({ signal }) => signal?.aborted))
+  const later = permissions.permits({ ...use, groupId: group(99) })
+  await settled()
+  t.equal(api.asked.length, 17, 'and asked anew when it is wanted again')
+  api.asked[16]?.answer()
+  t.equal(await later, true)
+})

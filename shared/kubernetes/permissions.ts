@@ -19,25 +19,51 @@ interface AccessReview {
 const PATH = '/apis/authorization.k8s.io/v1/subjectaccessreviews'
 const MAX_ENTRIES = 10_000
 
+/**
+ * Questions of one namespace that are with the API server, or wait for our rate limit, at a time. Whoever may create pods
+ * can make us ask without end, for groups that they make up: the others' questions stand behind no more than these.
+ */
+const AT_ONCE = 16
+
+interface Question {
+  readonly answer: Promise<boolean>
+  /** Aborted when nobody waits any more. */
+  readonly given: AbortController
+  waiting: number
+}
+
 /** One question in flight for each use, answers kept for a moment, errors never. */
 export function askPermissions(api: Pick<Connection, 'request'>, options: PermissionsOptions): Permissions {
   const { now, permittedMs = 10_000, refusedMs = 1000 } = options
   const answers = new Map<string, { permitted: boolean; until: number }>()
-  const asking = new Map<string, Promise<boolean>>()
+  const asking = new Map<string, Question>()
+  const inTurn = createLanes(AT_ONCE)
 
-  async function ask(key: string, use: Use): Promise<boolean> {
-    try {
-      const permitted = read((await api.request({ method: 'POST', path: PATH, body: review(use) })) as AccessReview)
-      answers.delete(key)
-      answers.set(key, { permitted, until: now() + (permitted ? permittedMs : refusedMs) })
-      for (const oldest of answers.keys()) {
-        if (answers.size <= MAX_ENTRIES) break
-        answers.delete(oldest)
-      }
-      return permitted
-    } finally {
-      asking.delete(key)
+  function ask(key: string, use: Use): Question {
+    const given = new AbortController()
+    const answer = inTurn(use.namespace, () => send(key, use, given.signal))
+    const question = { answer, given, waiting: 0 }
+    asking.set(key, question)
+    return question
+  }
+
+  function leave(key: string, question: Question): void {
+    if (--question.waiting > 0) return
+    if (asking.get(key) === question) asking.delete(key)
+    question.given.abort()
+  }
+
+  async function send(key: string, use: Use, signal: AbortSignal): Promise<boolean> {
+    signal.throwIfAborted()
+    const call = { method: 'POST', path: PATH, body: review(use), signal } as const
+    const permitted = read((await api.request(call)) as AccessReview)
+    answers.delete(key)
+    answers.set(key, { permitted, until: now() + (permitted ? permittedMs : refusedMs) })
+    for (const oldest of answers.keys()) {
+      if (answers.size <= MAX_ENTRIES) break
+      answers.delete(oldest)
     }
+    return permitted
   }
 
   const keyOf = (use: Use): string => `${use.namespace}/${use.serviceAccount}/${use.groupId}`
@@ -53,12 +79,32 @@ export function askPermissions(api: Pick<Connection, 'request'>, options: Permis
       const key = keyOf(use)
       const known = recall(key)
       if (known !== undefined) return known
-      let question = asking.get(key)
-      if (question === undefined) {
-        question = ask(key, use)
-        asking.set(key, question)
+      const question = asking.get(key) ?? ask(key, use)
+      question.waiting++
+      try {
+        return await (signal === undefined ? question.answer : untilAborted(question.answer, signal))
+      } finally {
+        leave(key, question)
       }
-      return signal === undefined ? question : untilAborted(question, signal)
+    }
+  }
+}
+
+/** Runs what is given in its order, of each name no more than so many at a time. */
+function createLanes(atOnce: number): <T>(name: string, run: () => Promise<T>) => Promise<T> {
+  const lanes = new Map<string, { busy: number; readonly line: (() => void)[] }>()
+  return async (name, run) => {
+    const lane = lanes.get(name) ?? { busy: 0, line: [] }
+    lanes.set(name, lane)
+    // Whoever ends hands its place on, so that nobody who comes later gets in between.
+    if (lane.busy < atOnce) lane.busy++
+    else await new Promise<void>((resolve) => lane.line.push(resolve))
+    try {
+      return await run()
+    } finally {
+      const next = lane.line.shift()
+      if (next !== undefined) next()
+      else if (--lane.busy === 0) lanes.delete(name)
     }
   }
 }
