@@ -22,6 +22,7 @@ import { fillOf } from './observation.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Prover } from './prover.ts'
+import { createRefusals } from './refusals.ts'
 import { revokeRules } from './revokeRules.ts'
 import { Ec2Failure } from './securityGroups.ts'
 import type { ObservedRule } from './securityGroups.ts'
@@ -50,9 +51,10 @@ const REFUSED_AGAIN = 15_000
 export function createReconciler(
   deps: ReconcileDeps
 ): (groupId: SecurityGroupId) => Promise<{ againAfter?: number; idle?: boolean }> {
+  const lately = createRefusals(deps.now)
   return async (groupId) => {
     const before = deps.book.record(groupId)
-    const failed = new Map<RuleKey, Ec2Failure>()
+    const failed = lately.of(groupId)
     const failures: Error[] = []
     const attempt = attemptInto(failures)
     let orphansAgain: number | undefined
@@ -62,6 +64,7 @@ export function createReconciler(
     const tried = new Set<string>()
     const ended = attempt(() => revokeEnded(deps, groupId, tried))
     if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed, ended, tried)))
+    lately.remember(groupId, failed)
     await ended
     await attempt(() => revokeExplained(deps, groupId, tried))
     await attempt(async () => {
@@ -180,7 +183,8 @@ async function authorizeMissing(
     if (decide(deps, groupId).plan.revokeFirst) await ended
     if (decide(deps, groupId).plan.revokeFirst) await attempt(() => revokeExplained(deps, groupId, tried))
     // What could not be revoked takes its room; only what fits without it is tried.
-    const { authorize } = decide(deps, groupId, () => false).plan
+    const planned = decide(deps, groupId, () => false).plan.authorize
+    const authorize = planned.filter(({ rule }) => !failed.has(ruleKey(rule)))
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed))
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
     if (round === 3 || (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize)))) break
