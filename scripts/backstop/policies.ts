@@ -44,6 +44,9 @@ const rule = (resources: readonly string[], operations: readonly string[]): obje
 const PODS = rule(['pods'], ['CREATE', 'UPDATE'])
 const CONDITIONS = [NOT_A_MIRROR_POD, NOT_OUR_WORKER, NEW_CHANGED_OR_REMOVED]
 
+/** Nobody validates the keys of a Binding: what could move a terminal's cursor is not shown, and the longest legal key is. */
+const PRINTABLE = 'size(k) <= 317 && k.matches("^[ -~]*$") ? k : "(a malformed key)"'
+
 /** What is well-formed and stamped, and comes through no other way than the pod itself. */
 export function grammarPolicy(): object[] {
   const isPod = '(request.resource.resource == "pods" && !has(request.subResource))'
@@ -66,7 +69,7 @@ export function grammarPolicy(): object[] {
             expression: isPod,
             reason: 'Forbidden',
             message: `annotations of '${PREFIX}' must not be changed this way: annotate the pod itself`,
-            messageExpression: `(size(variables.added) > 10 ? "annotations of '${PREFIX}'" : ${changed}.map(k, "metadata.annotations[" + k + "]").join(", "))
+            messageExpression: `(size(variables.added) > 10 ? "annotations of '${PREFIX}'" : ${changed}.map(k, "metadata.annotations[" + (${PRINTABLE}) + "]").join(", "))
 + " must not be changed through " + request.resource.resource + (has(request.subResource) ? "/" + request.subResource : "") + ": annotate the pod itself"`
           },
           {

@@ -122,3 +122,20 @@ t.test('with Warn in place of Deny, as for PERMISSIONS=warn, who may not is warn
   })
   t.match(admitted.stderr, /^Warning: .*'default' may not use security group 'sg-bbbbbbbb'/)
 })
+
+t.test('the keys of a Binding, which nobody validates, are told without what a terminal would obey', async (t) => {
+  await bed.api.call('POST', PODS, plain('bound', {}))
+  const refusal = (key: string) =>
+    answer(
+      bed.api.call('POST', `${PODS}/bound/binding`, {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name: 'bound', annotations: { [key]: 'tcp:443' } },
+        target: { kind: 'Node', name: 'n' }
+      })
+    )
+  const told = { kind: 'forbidden', message: /metadata\.annotations\[\(a malformed key\)\] must not be changed/ }
+  t.match(await refusal(`${PREFIX}\u001b[2J`), told)
+  t.match(await refusal(`${PREFIX}${'x'.repeat(4000)}`), told)
+  t.match(await refusal(`${PREFIX}sg-0123abcd`), { message: /annotations\[sg\.amazonaws\.com\/sg-0123abcd\] must/ })
+})
