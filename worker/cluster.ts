@@ -17,3 +17,36 @@ export interface Cluster {
   /** Writes the condition; nothing happens when that pod is gone. */
   writeCondition(pod: PodRef, condition: Condition, transitionAt: number | undefined): Promise<void>
 }
+
+/** A change that was not made, for another may lead by now. The next leader makes it. */
+export class LeaseInDoubt extends Error {
+  override readonly name = 'LeaseInDoubt'
+  constructor(change: string) {
+    super(`pod is not to be changed (${change}): the lease is not ours for long enough`)
+  }
+}
+
+/**
+ * The same cluster, whose pods are changed only while we may write: a leader that was stopped and wakes up believes what was true when it fell
+ * asleep, and would release a pod whose rules its successor has made.
+ */
+export function whileLeading(cluster: Cluster, mayWrite: () => boolean): Cluster {
+  const guard = (change: string): void => {
+    if (!mayWrite()) throw new LeaseInDoubt(change)
+  }
+  return {
+    ...cluster,
+    async stamp(pod) {
+      guard('stamp')
+      return cluster.stamp(pod)
+    },
+    async release(pod, alsoLabel) {
+      guard('release')
+      await cluster.release(pod, alsoLabel)
+    },
+    async writeCondition(pod, condition, transitionAt) {
+      guard('condition')
+      await cluster.writeCondition(pod, condition, transitionAt)
+    }
+  }
+}

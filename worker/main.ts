@@ -12,6 +12,7 @@ import type { Logger } from '../shared/logger.ts'
 import { WORKER_LEASE } from '../shared/names.ts'
 import { connectEc2, createEc2 } from './aws/ec2Client.ts'
 import { ec2SecurityGroups } from './aws/ec2SecurityGroups.ts'
+import { whileLeading } from './cluster.ts'
 import { classify } from './failures.ts'
 import { clusterOf } from './kubernetes/cluster.ts'
 import { recordEvents } from './kubernetes/events.ts'
@@ -86,13 +87,14 @@ async function run(
   // Assigned before anything can call it: writes happen only while we lead.
   let validUntil = (): number => -Infinity
   const timeout = Math.min(EC2_TIMEOUT, settings.LEASE_DURATION / 2)
+  const mayWrite = (): boolean => performance.now() + timeout <= validUntil()
   const timers = processTimers()
   const ec2Client = connectEc2(settings.AWS_REGION, timeout)
   const ec2 = createEc2({
     client: ec2Client,
     timeout,
     timers,
-    mayWrite: () => performance.now() + timeout <= validUntil(),
+    mayWrite,
     onCall: (report) => metrics.ec2Called({ ...report, throttled: classify(report.code, undefined) === 'throttled' })
   })
   const permissions = askPermissions(connection, { now: () => performance.now() })
@@ -109,7 +111,7 @@ async function run(
   const worker = createWorker({
     settings,
     ec2: ec2SecurityGroups(ec2, { clusterId: settings.CLUSTER_ID, owner, now }),
-    cluster: clusterOf(connection),
+    cluster: whileLeading(clusterOf(connection), mayWrite),
     mayUse: ({ namespace, serviceAccountName }, groupId) =>
       permissions.permits({ namespace, serviceAccount: serviceAccountName, groupId }),
     nodes,

@@ -241,3 +241,23 @@ t.test('what EC2 hid from a new worker it finds after the lag, though nodes coul
   await world.clock.advance(40_000)
   t.notOk(held(world).includes('10.64.0.9/32 443'))
 })
+
+t.test(
+  'a leader whose lease is in doubt changes no pod, however long it holds one, and goes on once it is sure',
+  async (t) => {
+    const world = createWorld([GROUP])
+    world.restart()
+    await runPod(world, 'p', '10.64.0.1')
+    await world.clock.advance(5000)
+    world.leaseInDoubt = true
+    await runPod(world, 'q', '10.64.0.2')
+    complete(world, 'p')
+    const before = JSON.stringify([...world.cluster.pods.values()])
+    await world.clock.advance(600_000)
+    t.equal(JSON.stringify([...world.cluster.pods.values()]), before)
+    t.same(held(world), ['10.64.0.1/32 443'])
+    world.leaseInDoubt = false
+    await world.clock.advance(60_000)
+    t.same([held(world), world.cluster.named('p')?.finalized], [['10.64.0.2/32 443'], false])
+  }
+)

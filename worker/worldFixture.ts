@@ -12,6 +12,7 @@ import { createEc2 } from './aws/ec2Client.ts'
 import type { Action } from './aws/ec2Client.ts'
 import { ec2SecurityGroups } from './aws/ec2SecurityGroups.ts'
 import type { Limit } from './bucket.ts'
+import { whileLeading } from './cluster.ts'
 import { rulesOf } from './desired.ts'
 import { createMetrics } from './metrics.ts'
 import { GROUP } from './podFixture.ts'
@@ -111,7 +112,7 @@ export function createWorld(
     const worker = createWorker({
       settings: settingsOf({ ...environment, ...more }),
       ec2: ec2SecurityGroups(calls, { clusterId: CLUSTER_ID, owner: OWNER, now: () => clock.now() }),
-      cluster: cluster.cluster(caller),
+      cluster: whileLeading(cluster.cluster(caller), () => !world.leaseInDoubt),
       mayUse: cluster.mayUse(caller),
       nodes: { names: () => cluster.nodes, addresses: () => new Set() },
       record: (event) => cluster.events.push(event),
