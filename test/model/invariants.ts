@@ -51,6 +51,8 @@ export class Invariants {
   /** EC2's quota was lower than RULES_PER_GROUP. */
   lowQuota = false
   #apiUpSince: number
+  /** By how much the wall clock has been wrong at most. */
+  #wallWrong = 0
   /** Since when a rule of ours has been there without anybody who asks for it. */
   readonly #unclaimedSince = new Map<string, number>()
   /** Since when a rule has been asked for and not there. */
@@ -106,6 +108,7 @@ export class Invariants {
   look(): void {
     const { clock, ec2 } = this.#world
     if (ec2.quota < 60) this.lowQuota = true
+    this.#wallWrong = Math.max(this.#wallWrong, Math.abs(this.#world.wallOff))
     if (!this.#isWell()) this.illAt = clock.now()
     if (this.#world.cluster.down || this.#world.cluster.broken) this.#apiUpSince = clock.now()
     if (ec2.tooMany > 0) {
@@ -302,8 +305,8 @@ export class Invariants {
     const living = this.#truth.isLiving(pod)
     const end = endShown(pod, now)
     const since = this.#endedSince.get(pod.uid)
-    // By its own clock and the pod's timestamps, MAX_HOLD may be over.
-    const deadline = Math.min(end ?? Infinity, since ?? Infinity) + HOLD - Math.abs(this.#world.wallOff) - CALLS
+    // By the pod's timestamps, and a clock that was wrong when they were met, MAX_HOLD may be over.
+    const deadline = Math.min(end ?? Infinity, since ?? Infinity) + HOLD - this.#wallWrong - CALLS
     if (now >= deadline) return
     const asOf = this.#world.cluster.asOf(leader.worker.cache)
     // Who is annotated again at the moment at which it is let go gets our marks again.
