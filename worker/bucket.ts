@@ -15,7 +15,7 @@ export interface Bucket {
   take(now: number): number
 }
 
-/** A bucket that is full at first: in any span of t seconds at most `burst + perSecond * t` turns come. */
+/** A bucket that is full at first: in any span of t seconds at most `burst + perSecond * t` turns come, as far as whole milliseconds can tell. */
 export function createBucket({ burst, perSecond }: Limit): Bucket {
   const interval = 1000 / perSecond
   // Less than nothing when callers wait: their tokens are promised before they are there.
