@@ -2,7 +2,7 @@
  * The order of I/O for one security group, once: read what is not known, ask what is permitted, plan, authorize, revoke, tell.
  *
  * One run per group at a time, so this file has no locks. Whatever happens between two awaits is seen by the next run, for
- * every event adds the group to the queue again.
+ * every event adds the group to the queue again. Longer than most files here: the order of the steps is what it is for.
  */
 import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'

@@ -1,6 +1,7 @@
 /**
  * What Kubernetes is owed for one pod, once: ask whether it is still there, put our marks on it, say on it what it has, and let it
- * go when nothing of it is left in EC2. Level-based like the runs for groups, and queued by uid.
+ * go when nothing of it is left in EC2. Level-based like the runs for groups, and queued by uid. Longer than most files here: the steps
+ * share one order, in which nothing may stand in the way of a release.
  */
 import { podKeys } from '../shared/podRef.ts'
 import type { Logger } from '../shared/logger.ts'

@@ -1,4 +1,7 @@
-/** For tests: an EC2 of a small world, as the SDK's client meets it: reads lag, replies get lost, and all that docs/ec2.md tells. */
+/**
+ * For tests: an EC2 of a small world, as the SDK's client meets it: reads lag, replies get lost, and all that docs/ec2.md tells.
+ * Longer than most files here: five actions share one state and its history.
+ */
 import {
   AuthorizeSecurityGroupIngressCommand,
   DescribeSecurityGroupRulesCommand,

@@ -1,6 +1,7 @@
 /**
  * What may never be, whatever happens. Each bound is computed from the settings and from what docs/architecture.md states, never from what
  * the code happens to do. `look` is called at every step, and between steps at least every five seconds.
+ * Longer than most files here: the invariants share what was seen at each step, and are read against one list of bounds.
  */
 import { familyOf, ruleKey } from '../../shared/rules.ts'
 import type { SecurityGroupId } from '../../shared/rules.ts'

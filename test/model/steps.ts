@@ -1,4 +1,7 @@
-/** What pods, people, AWS and bad luck do, one step at a time. */
+/**
+ * What pods, people, AWS and bad luck do, one step at a time.
+ * Longer than most files here: a list of steps, each a few lines that know nothing of the others.
+ */
 import { OPT_IN_VALUE } from '../../shared/names.ts'
 import { ruleKey } from '../../shared/rules.ts'
 import type { Protocol, SecurityGroupId } from '../../shared/rules.ts'
