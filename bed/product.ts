@@ -4,6 +4,7 @@ import { issueAccounts, type Accounts } from './accounts.ts'
 import { awaitBackstop } from './backstop.ts'
 import { startBalancer, type Balancer } from './balancer.ts'
 import type { BedPlan, Settings } from './bedPlan.ts'
+import { bundleInto } from './bundles.ts'
 import { POD_CIDRS, type ControlPlane } from './controlPlane.ts'
 import { AWS_APART, awsOf, REGION } from './ec2Process.ts'
 import { answersOk, type KubeObject } from './kubeApi.ts'
@@ -16,6 +17,8 @@ import type { ProcessSpec, ProcessTable } from './processTable.ts'
 
 const NAMESPACE = 'kube-sg'
 
+const bundlesOf = ({ directory }: BedPlan): string => join(directory, 'bundles')
+
 export interface Product {
   readonly balancer: Balancer
   /** Metrics URL of each process, by its name on the bed. */
@@ -25,6 +28,8 @@ export interface Product {
 
 export interface ProductOptions {
   readonly plan: BedPlan
+  /** The supervisor. */
+  readonly pid: number
   readonly root: string
   readonly node: string
   /** Program file of kubectl. */
@@ -41,7 +46,10 @@ export interface ProductOptions {
 export async function startProduct(options: ProductOptions): Promise<Product> {
   const { plan, controlPlane, processes, tell } = options
   const balancerPort = await options.ports.next()
-  const { workloads, checked } = await applyManifests(options, balancerPort)
+  const [{ workloads, checked }] = await Promise.all([
+    applyManifests(options, balancerPort),
+    bundleInto(bundlesOf(plan), options)
+  ])
   const accounts = issueAccounts(controlPlane.api, { ...controlPlane, directory: plan.directory, tell })
   const parts = await layOutProcesses(options, workloads, accounts)
   for (const spec of parts.specs) processes.add(spec)
@@ -109,10 +117,10 @@ interface Parts {
   readonly metrics: Map<string, string>
 }
 
-const COMPONENTS: Readonly<Record<string, { folder: string; kind: 'webhook' | 'worker' | 'certs' }>> = {
-  'kube-sg-webhook': { folder: 'webhook', kind: 'webhook' },
-  'kube-sg-worker': { folder: 'worker', kind: 'worker' },
-  'kube-sg-certs': { folder: 'certs-job', kind: 'certs' }
+const COMPONENTS: Readonly<Record<string, { bundle: string; kind: 'webhook' | 'worker' | 'certs' }>> = {
+  'kube-sg-webhook': { bundle: 'webhook', kind: 'webhook' },
+  'kube-sg-worker': { bundle: 'worker', kind: 'worker' },
+  'kube-sg-certs': { bundle: 'certs-job', kind: 'certs' }
 }
 
 async function layOutProcesses(
@@ -128,7 +136,7 @@ async function layOutProcesses(
     const kubeconfigPath = await accounts.kubeconfigOf(workload.namespace, workload.serviceAccount)
     const { plan } = options
     if (component.kind === 'certs') {
-      parts.specs.push(processOf(options, component.folder, 'certs-job', workload, kubeconfigPath, plan.settings.certs))
+      parts.specs.push(processOf(options, component.bundle, 'certs-job', workload, kubeconfigPath, plan.settings.certs))
       continue
     }
     const count = component.kind === 'webhook' ? plan.webhooks : plan.workers
@@ -143,14 +151,14 @@ interface ReplicaOf {
   readonly workload: Workload
   readonly kubeconfigPath: string
   readonly index: number
-  readonly folder: string
+  readonly bundle: string
   readonly kind: 'webhook' | 'worker'
 }
 
 async function addReplica(
   options: ProductOptions,
   parts: Parts,
-  { workload, kubeconfigPath, index, folder, kind }: ReplicaOf
+  { workload, kubeconfigPath, index, bundle, kind }: ReplicaOf
 ): Promise<void> {
   const { plan, ports } = options
   const name = `${kind}-${index}`
@@ -161,7 +169,7 @@ async function addReplica(
     ...(port === undefined ? { ...awsOf(options.ec2Url, 'bed-worker'), ...AWS_APART } : { PORT: String(port) }),
     ...plan.settings[kind]
   }
-  const spec = processOf(options, folder, name, workload, kubeconfigPath, own)
+  const spec = processOf(options, bundle, name, workload, kubeconfigPath, own)
   parts.specs.push({ ...spec, restart: true, ready: () => answersOk(`http://127.0.0.1:${health}/readyz`) })
   parts.metrics.set(name, `http://127.0.0.1:${health}/metrics`)
   for (const { secret, volume } of workload.secrets) {
@@ -175,8 +183,8 @@ async function addReplica(
 }
 
 function processOf(
-  { plan, root, node }: ProductOptions,
-  folder: string,
+  { plan, node }: ProductOptions,
+  bundle: string,
   name: string,
   workload: Workload,
   kubeconfigPath: string,
@@ -192,7 +200,7 @@ function processOf(
   return {
     name,
     command: node,
-    args: [join(root, folder, 'main.ts'), ...workload.args],
+    args: [join(bundlesOf(plan), `${bundle}.js`), ...workload.args],
     environment: { ...given, KUBECONFIG: kubeconfigPath, ...own },
     cwd: plan.directory,
     restart: false

@@ -106,6 +106,19 @@ t.test('a pod that stops asking says so, and a readiness gate stays open for eve
   await Promise.all(['plain', 'gated'].map((pod) => yard.delete(pod)))
 })
 
+/** Waits until the pod's condition tells of its place in these words. */
+async function says(pod: string, words: string): Promise<void> {
+  let message = ''
+  await yard
+    .until(`'${words}' on ${pod}`, async () => {
+      message = await yard.reason(pod, 'RuleQuotaExceeded')
+      return message.includes(words)
+    })
+    .catch((error: unknown) => {
+      throw new Error(`it says: ${message}`, { cause: error })
+    })
+}
+
 t.test('a full group: place, quota, and for a readiness gate how the rolling update comes to stand', async (t) => {
   const group = await yard.group()
   await bed.settings({ rulesPerGroup: 1 })
@@ -114,7 +127,7 @@ t.test('a full group: place, quota, and for a readiness gate how the rolling upd
   const gate = { [`sg.amazonaws.com/${group}`]: 'tcp:443', 'sg.amazonaws.com/readiness-gate': 'true' }
   await yard.pod('late', group, { annotations: gate })
   await yard.event('late', 'RuleQuotaExceeded')
-  await yard.until('its place', async () => (await yard.reason('late', 'RuleQuotaExceeded')).includes('(1 in all)'))
+  await says('late', '(1 in all)')
   const late = await shown(yard, 'late')
   t.match(
     late.condition,
@@ -124,7 +137,7 @@ t.test('a full group: place, quota, and for a readiness gate how the rolling upd
   t.match(late.events[0], /^Warning RuleQuotaExceeded: security group/)
   t.equal((await scrape()).get(`kube_sg_group_waiting_pods{security_group="${group}"}`), 1)
   await yard.pod('later', group)
-  await yard.until('its place', async () => (await yard.reason('later', 'RuleQuotaExceeded')).includes('number 2'))
+  await says('later', 'number 2')
   t.match(await bed.log('worker-0'), 'security group is nearly full')
   await yard.delete('early')
   await yard.reason('late', 'RulesInEffect')

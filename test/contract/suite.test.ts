@@ -89,9 +89,15 @@ t.test('the report: a column for each target, what differs, and a document renew
 
 t.test('a read that lags is repeated until it shows the change, or made late when there must be none', async (t) => {
   let reads = 0
+  let time = 0
+  const clock = { now: () => time, wait: (duration: number) => Promise.resolve((time += duration)) }
   const read = () => Promise.resolve(++reads)
-  t.equal(await readSettled(0, read, (n) => n > 5), 1)
-  t.equal(await readSettled(10, read, (n) => n > 3), 4)
-  t.equal(await readSettled(10, read), 5)
-  t.ok((await readSettled(1, read, () => false)) > 5, 'it ends')
+  t.equal(await readSettled(0, read, (n) => n > 5, clock), 1)
+  t.equal(time, 0, 'at once')
+  t.equal(await readSettled(10, read, (n) => n > 3, clock), 4)
+  t.equal(time, 20)
+  t.equal(await readSettled(10, read, undefined, clock), 5)
+  t.equal(time, 30, 'a lag later')
+  t.equal(await readSettled(10, read, () => false, clock), 10, 'it ends')
+  t.equal(time, 70, 'after four lags')
 })
