@@ -177,6 +177,7 @@ export function createGroupBook(lag: number): GroupBook {
       if (Object.keys(quota).length > 0) put(groupId, { quota: next })
     },
     forgetQuota(groupId, families) {
+      if (families.length === 0) return
       const left = Object.entries(record(groupId).quota).filter(([family]) => !families.includes(family as Family))
       put(groupId, { quota: Object.fromEntries(left) })
     },

@@ -19,6 +19,18 @@ t.test('a quota below RULES_PER_GROUP is found out by filling the group, the old
   t.same(held(world), ['10.64.0.2/32', '10.64.0.3/32', '10.64.0.4/32'], 'whose place is free is next')
 })
 
+t.test('a pod that was seen before it had its address does not wait for COALESCE when it has got it', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'before', '10.64.0.1')
+  await world.clock.advance(5000)
+  world.cluster.create('pod', ASK)
+  await world.clock.advance(30)
+  world.cluster.edit('pod', { addresses: ['10.64.0.2'], phase: 'Running', startedAt: world.clock.now() })
+  await world.clock.advance(70)
+  t.same(held(world), ['10.64.0.1/32', '10.64.0.2/32'], 'the run that found nothing to do does not count')
+})
+
 t.test('a worker that may not authorize still revokes what ended, and orphans', async (t) => {
   const world = createWorld([GROUP])
   world.restart()
