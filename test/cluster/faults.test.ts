@@ -7,7 +7,7 @@ import { FAILURES, WITHDRAWALS } from './rows/failures.ts'
 import { playRows } from './scene.ts'
 
 /** Seconds. */
-const OUTAGE = Number(process.env.OUTAGE ?? 60)
+const OUTAGE = Number(process.env.OUTAGE ?? 25)
 // A busy machine takes its time; a test that waits in vain says for what.
 t.setTimeout(900_000)
 const bed = await startBed({ webhooks: 1, workers: 1, settings: { worker: { ...QUICK, ...STEADY, MAX_HOLD: '12s' } } })
