@@ -77,7 +77,8 @@ export function createWorld(
   const clock = new WorldClock()
   const ec2 = new WorldEc2(clock, groups)
   const cluster = new WorldCluster(clock)
-  const logger = level === 'silent' ? silent : pino({ level })
+  const logger =
+    level === 'silent' ? silent : pino({ level, base: null, timestamp: false, mixin: () => ({ at: clock.now() }) })
   let serial = 0
   let leader: Process | undefined
   let second: Process | undefined

@@ -36,7 +36,9 @@ export async function live({ setting, steps }: History, level = 'silent'): Promi
   if (setting.standby) world.standby()
   for (const step of steps) {
     if (invariants.wrongs.length > 0) break
+    const at = world.clock.now()
     const done = take(stage, step)
+    if (level !== 'silent') console.log(`${String(at)} ${done ?? `nothing (${step.do})`}, then ${String(step.wait)} ms`)
     if (done !== undefined) {
       length += 1
       deeds.set(done, (deeds.get(done) ?? 0) + 1)

@@ -38,6 +38,12 @@ export interface Wrong {
   readonly text: string
 }
 
+interface Kept {
+  readonly since: number
+  /** A worker has known it while nothing spoke against it. */
+  readonly known: boolean
+}
+
 export class Invariants {
   readonly #world: World
   readonly #truth: Truth
@@ -58,8 +64,8 @@ export class Invariants {
   readonly #unclaimedSince = new Map<string, number>()
   /** Since when a rule has been asked for and not there. */
   readonly #missingSince = new Map<Place, number>()
-  /** Since when a rule may not be taken away. */
-  #keptSince: ReadonlyMap<Place, ReadonlyMap<string, number>> = new Map()
+  /** Rules that may not be taken away, and from whom. */
+  #kept: ReadonlyMap<Place, ReadonlyMap<string, Kept>> = new Map()
   /** When each pod asked for a rule last. */
   readonly #askedAt = new Map<Place, Map<string, number>>()
   readonly #annotatedSince = new Map<string, number>()
@@ -234,20 +240,33 @@ export class Invariants {
   /** What a worker that knows of it may not revoke, and for whom. */
   #noteWhatIsKept(asked: ReadonlyMap<Place, readonly Asking[]>): void {
     const now = this.#world.clock.now()
-    const kept = new Map<Place, Map<string, number>>()
+    const leader = this.#world.leader()
+    // Until then no rule is put into the name of whoever has it from another, so that he is his heir still.
+    const isNew = leader === undefined || now < leader.startedAt + LAG + CALLS
+    const known = isNew ? -Infinity : this.#knownUntil()
+    const kept = new Map<Place, Map<string, Kept>>()
     for (const [place, askings] of asked) {
-      const before = this.#keptSince.get(place)
+      const before = this.#kept.get(place)
       for (const asking of askings) {
         const { uid } = asking.pod
-        if (!this.#mayKeep(asking, before?.has(uid) === true)) continue
-        const since = kept.get(place) ?? new Map<string, number>()
-        kept.set(place, since.set(uid, before?.get(uid) ?? now))
+        const had = before?.get(uid)
+        if (!this.#mayKeep(asking, had?.known === true)) continue
+        const since = had?.since ?? now
+        const held = kept.get(place) ?? new Map<string, Kept>()
+        kept.set(place, held.set(uid, { since, known: had?.known === true || since < known }))
       }
     }
-    this.#keptSince = kept
+    this.#kept = kept
   }
 
-  /** @param kept it was so before: who is refused keeps what he has, and inherits nothing */
+  /** What was so before, the worker has seen and acted upon; -Infinity: nobody leads. */
+  #knownUntil(): number {
+    const leader = this.#world.leader()
+    if (leader === undefined) return -Infinity
+    return this.#world.cluster.asOf(leader.worker.cache) - CALLS - (this.#setting.tight ? 10_000 : 0)
+  }
+
+  /** @param kept it was so before, and known: who is refused keeps what he has, and inherits nothing */
   #mayKeep(asking: Asking, kept: boolean): boolean {
     const { blankSince, disputed, permittedBefore, permittedSince, pod, refusedSince, reported } = asking
     const now = this.#world.clock.now()
@@ -292,14 +311,14 @@ export class Invariants {
     const leader = this.#world.leader()
     if (leader?.caller.id !== by) return
     this.#noteWhatIsKept(this.#truth.asked())
-    const since = Math.min(...(this.#keptSince.get(place)?.values() ?? []))
+    const since = Math.min(...[...(this.#kept.get(place)?.values() ?? [])].map((kept) => kept.since))
     // What was decided before the claim was known is carried out: the call waits for its turn, and is on its way.
-    const known = this.#world.cluster.asOf(leader.worker.cache) - CALLS - (this.#setting.tight ? 10_000 : 0)
-    if (since < known) this.wrong('revoked', `${place} was ${how} though claimed for ${String(at - since)} ms`)
+    if (since < this.#knownUntil())
+      this.wrong('revoked', `${place} was ${how} though claimed for ${String(at - since)} ms`)
   }
 
   #released(pod: ObservedPod, caller: Caller): void {
-    const { clock, ec2 } = this.#world
+    const { clock, cluster, ec2 } = this.#world
     const now = clock.now()
     const leader = this.#world.leader()
     if (leader?.caller.id !== caller.id) return
@@ -321,6 +340,9 @@ export class Invariants {
           if (!rule.owned || rule.cidr !== source) continue
           if (this.#isAskedByAnother(placeOf(groupId, ruleKey(rule)), pod.uid, asOf)) continue
           if (this.#isOnNodeGone(address, pod.uid)) continue
+          // It was made for another, who is held until it is gone.
+          const maker = cluster.named(rule.description.split('/')[2] ?? '')
+          if (maker !== undefined && maker.uid !== pod.uid && maker.finalized) continue
           // Its status hid the address from who leads now, and the rule was another's before: the sweep finds it.
           const unseen = !pod.addresses.includes(address) && this.#truth.hidSince(pod.uid) < leader.startedAt
           if (unseen && !rule.description.endsWith(`/${pod.name}`)) continue
