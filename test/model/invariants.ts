@@ -42,6 +42,9 @@ interface Kept {
   readonly since: number
   /** A worker has known it while nothing spoke against it. */
   readonly known: boolean
+  readonly pod: ObservedPod
+  /** It may use the group at this moment. */
+  readonly permitted: boolean
 }
 
 export class Invariants {
@@ -253,7 +256,14 @@ export class Invariants {
         if (!this.#mayKeep(asking, had?.known === true)) continue
         const since = had?.since ?? now
         const held = kept.get(place) ?? new Map<string, Kept>()
-        kept.set(place, held.set(uid, { since, known: had?.known === true || since < known }))
+        const { permittedSince, pod } = asking
+        const next = {
+          since,
+          known: had?.known === true || since < known,
+          pod,
+          permitted: permittedSince !== undefined
+        }
+        kept.set(place, held.set(uid, next))
       }
     }
     this.#kept = kept
@@ -311,7 +321,11 @@ export class Invariants {
     const leader = this.#world.leader()
     if (leader?.caller.id !== by) return
     this.#noteWhatIsKept(this.#truth.asked())
-    const since = Math.min(...[...(this.#kept.get(place)?.values() ?? [])].map((kept) => kept.since))
+    // Who may not use the group any more is the heir of whoever the rule was made for, until it bears his name (docs/architecture.md).
+    const keepers = [...(this.#kept.get(place)?.values() ?? [])].filter(
+      ({ permitted, pod }) => permitted || rule.description.endsWith(`/${pod.name}`)
+    )
+    const since = Math.min(...keepers.map((kept) => kept.since))
     // What was decided before the claim was known is carried out: the call waits for its turn, and is on its way.
     if (since < this.#knownUntil())
       this.wrong('revoked', `${place} was ${how} though claimed for ${String(at - since)} ms`)
