@@ -80,7 +80,7 @@ export async function startWorker({
   createInterface(child.stdout).on('line', (line) => {
     const said = JSON.parse(line) as Record<string, unknown>
     if (typeof said.msg === 'string' && !seen.has(said.msg)) seen.set(said.msg, said)
-    if (Number(said.level) >= 50) process.stderr.write(`  worker: ${line.slice(0, 500)}\n`)
+    if (said.level === 'error' || said.level === 'fatal') process.stderr.write(`  worker: ${line.slice(0, 500)}\n`)
   })
   createInterface(child.stderr).on('line', (line) => {
     const url = /^Debugger listening on (ws:\S+)/.exec(line)?.[1]

@@ -50,7 +50,7 @@ export interface Crowd {
 }
 
 /** How long the containers of a deleted pod go on, milliseconds. */
-const DRAIN = 1000
+const DRAIN = 5000
 const LOOK_EVERY = 250
 const ACT_EVERY = 150
 
