@@ -66,6 +66,8 @@ export class WorldCluster {
   latency: () => number = () => 5
   /** Who has listed the pods without our label since it started. */
   readonly overlookedReadBy = new Set<number>()
+  /** `<caller> <service account> <group>`: who was told whether the one may use the other. */
+  readonly permissionsToldTo = new Set<string>()
   #serial = 0
 
   constructor(clock: WorldClock) {
@@ -211,7 +213,9 @@ export class WorldCluster {
   mayUse(caller: Caller): (subject: { serviceAccountName: string }, groupId: string) => Promise<boolean> {
     return async (subject, groupId) => {
       if (!caller.attached()) return new Promise<boolean>(() => undefined)
-      return this.may(subject, groupId)
+      const may = await this.may(subject, groupId)
+      this.permissionsToldTo.add(`${String(caller.id)} ${subject.serviceAccountName} ${groupId}`)
+      return may
     }
   }
 

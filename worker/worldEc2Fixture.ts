@@ -95,6 +95,8 @@ export class WorldEc2 {
   readonly authorizes: Effect[] = []
   /** Who has read our rules everywhere, to the last page. */
   readonly ownedReadBy = new Set<number>()
+  /** `<caller> <group>`: who has read which group's tags. */
+  readonly tagsReadBy = new Set<string>()
   /** Called right after a call has changed something. */
   onEffect: () => void = () => undefined
 
@@ -150,7 +152,7 @@ export class WorldEc2 {
       if (command instanceof DescribeSecurityGroupRulesCommand)
         return this.#call(caller, 'DescribeSecurityGroupRules', abortSignal, () => this.#readRules(command, caller))
       if (command instanceof DescribeSecurityGroupsCommand)
-        return this.#call(caller, 'DescribeSecurityGroups', abortSignal, () => this.#readGroups(command))
+        return this.#call(caller, 'DescribeSecurityGroups', abortSignal, () => this.#readGroups(command, caller))
       if (command instanceof AuthorizeSecurityGroupIngressCommand)
         return this.#call(caller, 'AuthorizeSecurityGroupIngress', abortSignal, () => this.#authorize(command, caller))
       if (command instanceof ModifySecurityGroupRulesCommand)
@@ -240,8 +242,9 @@ export class WorldEc2 {
     return { SecurityGroupRules: page }
   }
 
-  #readGroups({ input }: DescribeSecurityGroupsCommand) {
+  #readGroups({ input }: DescribeSecurityGroupsCommand, caller: Caller) {
     const asked = input.Filters?.[0]?.Values ?? []
+    for (const groupId of asked) this.tagsReadBy.add(`${String(caller.id)} ${groupId}`)
     const found = asked.filter((id) => this.rules.has(id as SecurityGroupId))
     return {
       SecurityGroups: found.map((id) => {

@@ -321,14 +321,21 @@ export class Invariants {
     const leader = this.#world.leader()
     if (leader?.caller.id !== by) return
     this.#noteWhatIsKept(this.#truth.asked())
-    // Who may not use the group any more is the heir of whoever the rule was made for, until it bears his name (docs/architecture.md).
+    // Of whom it is not known that he may use the group is the heir of whoever the rule was made for, until it bears his name.
     const keepers = [...(this.#kept.get(place)?.values() ?? [])].filter(
-      ({ permitted, pod }) => permitted || rule.description.endsWith(`/${pod.name}`)
+      ({ permitted, pod }) => (permitted && this.#isTold(by, pod, groupId)) || rule.description.endsWith(`/${pod.name}`)
     )
     const since = Math.min(...keepers.map((kept) => kept.since))
     // What was decided before the claim was known is carried out: the call waits for its turn, and is on its way.
     if (since < this.#knownUntil())
       this.wrong('revoked', `${place} was ${how} though claimed for ${String(at - since)} ms`)
+  }
+
+  /** The process has been told since it began whether the pod may use the group. */
+  #isTold(process: number, { serviceAccountName }: ObservedPod, groupId: SecurityGroupId): boolean {
+    const { cluster, ec2 } = this.#world
+    const told = cluster.permissionsToldTo.has(`${String(process)} ${serviceAccountName} ${groupId}`)
+    return told && ec2.tagsReadBy.has(`${String(process)} ${groupId}`)
   }
 
   #released(pod: ObservedPod, caller: Caller): void {
