@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import type { Report } from '../test/model/main.ts'
 
-const RUNS = Number(process.env.HISTORIES ?? 1000)
+const RUNS = Number(process.env.HISTORIES ?? 10_000)
 // A run of the whole suite meets the same histories each time; `make soak` meets new ones.
 const SEED = process.env.HISTORIES === undefined ? 15 : Date.now() % 1_000_000_000
 /** Histories of one process: what it has learned to run fast is worth more than a fresh start, and memory is bounded. */
