@@ -47,9 +47,8 @@ for (const text of [
 
 t.test('an address is within its own CIDRs, and never within those of the other family', async (t) => {
   const four = createNetwork(['10.63.0.0/16', '10.64.0.0/16'])
-  // The second answer is the remembered one.
-  for (const address of ['10.64.255.255', '10.64.255.255']) t.equal(four.contains(address), true)
-  for (const address of ['10.65.0.0', '10.65.0.0']) t.equal(four.contains(address), false)
+  t.equal(four.contains('10.64.255.255'), true)
+  t.equal(four.contains('10.65.0.0'), false)
   t.equal(createNetwork(['10.64.0.0/16', 'fd00:64::/64']).contains('fd00:64::1'), true)
   t.equal(createNetwork(['::/0']).contains('10.64.0.1'), false)
   t.equal(createNetwork([]).contains('10.64.0.1'), false)

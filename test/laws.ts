@@ -15,6 +15,8 @@ const ADAPTERS = [
 const PRODUCT = ['shared', 'webhook', 'worker', 'certs-job']
 /** Libraries that compute and nothing else. */
 const PURE_LIBRARIES = new Set(['ip-address', 'node:crypto'])
+/** What computes and nothing else of a module that otherwise does I/O. */
+const PURE_NAMES: Readonly<Record<string, ReadonlySet<string>>> = { 'node:net': new Set(['BlockList']) }
 
 export interface Source {
   /** From the project's root, with slashes. */
@@ -39,6 +41,15 @@ export function brokenLaws(source: Source): string[] {
 interface Import {
   readonly from: string
   readonly typeOnly: boolean
+  /** Undefined: all that the module has. */
+  readonly names?: readonly string[]
+}
+
+/** Those between braces, if nothing else is imported. */
+function namesOf({ importClause }: ts.ImportDeclaration): string[] | undefined {
+  const bindings = importClause?.namedBindings
+  if (importClause?.name !== undefined || bindings === undefined || !ts.isNamedImports(bindings)) return undefined
+  return bindings.elements.map(({ name, propertyName }) => (propertyName ?? name).text)
 }
 
 function importsOf(file: ts.SourceFile): Import[] {
@@ -48,7 +59,8 @@ function importsOf(file: ts.SourceFile): Import[] {
       const typeOnly = ts.isImportDeclaration(node)
         ? node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
         : node.isTypeOnly
-      found.push({ from: (node.moduleSpecifier as ts.StringLiteral).text, typeOnly })
+      const names = ts.isImportDeclaration(node) ? namesOf(node) : undefined
+      found.push({ from: (node.moduleSpecifier as ts.StringLiteral).text, typeOnly, ...(names && { names }) })
     }
     if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
       const [argument] = node.arguments
@@ -114,13 +126,17 @@ const IMPURE_GLOBALS = new Set([
 function pureLaw(path: string, file: ts.SourceFile, imports: readonly Import[]): string[] {
   if (isAdapter(path)) return []
   const outside = imports
-    .filter(({ from, typeOnly }) => !typeOnly && !from.startsWith('.') && !PURE_LIBRARIES.has(from))
+    .filter((each) => !each.typeOnly && !each.from.startsWith('.') && !isPure(each))
     .map(({ from }) => `${path} imports ${from}: a file that decides does no I/O and uses no SDK`)
   const adapters = imports
     .filter(({ from, typeOnly }) => !typeOnly && from.startsWith('.') && isAdapter(resolve(path, from)))
     .map(({ from }) => `${path} imports ${from}, an adapter: take it as an argument`)
   const globals = new Set(globalsOf(file).filter((name) => IMPURE_GLOBALS.has(name)))
   return [...outside, ...adapters, ...[...globals].map((name) => `${path} uses ${name}: time and chance are arguments`)]
+}
+
+function isPure({ from, names }: Import): boolean {
+  return PURE_LIBRARIES.has(from) || names?.every((name) => PURE_NAMES[from]?.has(name)) === true
 }
 
 export function isAdapter(path: string): boolean {
