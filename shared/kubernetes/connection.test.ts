@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
+import { queryObjects } from 'node:v8'
 import { generate } from 'selfsigned'
 import t from 'tap'
 import { connect } from './connection.ts'
@@ -147,6 +149,21 @@ t.test('the rate limit holds calls back, but never those ahead; waiting can be g
   t.equal(state, 'held back')
   caller.abort(new Error('enough'))
   await t.rejects(third, /enough/)
+})
+
+t.test('nothing is kept of a call that has ended', async (t) => {
+  const server = await serve((_request, response) => answerJson(response, 200, pod('p')))
+  const connection = await connectTo(server.url, { qps: 10_000, burst: 10_000 })
+  t.teardown(async () => Promise.all([connection.close(), server.close()]))
+  const call = async (times: number): Promise<number> => {
+    for (let n = 0; n < times; n++) await connection.request({ path: '/api/v1/pods' })
+    await setImmediate()
+    // It collects garbage first.
+    return queryObjects(AbortSignal, { format: 'count' })
+  }
+  const before = await call(20)
+  const after = await call(200)
+  t.ok(after < before + 100, `${before} signals became ${after}`)
 })
 
 t.test('connections are shared; rotated CA and token are taken without a restart', async (t) => {

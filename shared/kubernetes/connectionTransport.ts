@@ -5,6 +5,7 @@ import { Agent, request as send } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { CredentialCache, TlsOptions } from './connectionCredentials.ts'
 import { ApiError, NoAnswer } from './status.ts'
+import { untilAborted } from './untilAborted.ts'
 
 /** What a caller counts: client-go's `rest_client_requests_total` and `rest_client_request_duration_seconds`. */
 export interface RequestReport {
@@ -129,16 +130,8 @@ function createLimit(limit: TransportOptions['limit']): (signal: AbortSignal) =>
   return async (signal) => {
     const turn = last.then(() => (signal.aborted ? undefined : wait(signal)))
     last = turn.catch(() => undefined)
-    await Promise.race([turn, aborted(signal)])
+    await untilAborted(turn, signal)
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error)
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
-  })
 }
 
 /** One Agent for as long as the TLS material stays; the old one serves what it began, streams included. */

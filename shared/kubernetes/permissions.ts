@@ -2,6 +2,7 @@
 import { PERMISSION } from '../names.ts'
 import type { Permissions, Use } from '../permission.ts'
 import type { Connection } from './connection.ts'
+import { untilAborted } from './untilAborted.ts'
 
 export interface PermissionsOptions {
   /** Milliseconds since any start; never goes back. */
@@ -129,15 +130,4 @@ function read({ status }: AccessReview): boolean {
   const failure = status.evaluationError ?? ''
   if (failure !== '' && status.denied !== true) throw new Error(`permission could not be told: ${failure}`)
   return false
-}
-
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>()
-  const onAbort = (): void => aborted.reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }
