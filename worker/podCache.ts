@@ -11,7 +11,7 @@ import { Multimap } from './multimap.ts'
 import { addressOf } from './orphans.ts'
 import { startedLater } from './pods.ts'
 import type { ObservedPod } from './pods.ts'
-import { decideAlike, endSeen, groupsOf, rememberAddresses } from './podView.ts'
+import { decideAlike, endSeen, groupsOf, rememberAddresses, withTextsOf } from './podView.ts'
 
 /** A rule that a pod had reason to hold until it ended or changed its mind. */
 export interface FormerClaim {
@@ -63,25 +63,32 @@ export interface PodCache {
   forget(groupId: SecurityGroupId, key: RuleKey): void
 }
 
+/** One object for all that is kept by uid: a map of tens of thousands costs a megabyte. */
+interface Entry {
+  view: PodView
+  revision: number
+  changedAt: number
+}
+
 export function createPodCache(listener: PodCacheListener): PodCache {
-  const views = new Map<string, PodView>()
+  const entries = new Map<string, Entry>()
   const byName = new Multimap<string, string>()
   const byGroup = new Multimap<SecurityGroupId, string>()
   const byAddress = new Multimap<string, string>()
   const byNode = new Multimap<string, string>()
   const missing = new Set<string>()
   const expected = new Set<string>()
-  const revisions = new Map<string, number>()
-  const changes = new Map<string, number>()
   let revision = 0
   const goneNodes = new Set<string>()
   let remembering = false
   const former = new Map<SecurityGroupId, Map<RuleKey, FormerClaim>>()
   const formerByPod = new Multimap<string, SecurityGroupId>()
 
+  const viewed = (uid: string): PodView | undefined => entries.get(uid)?.view
+
   /** A name is one pod's at a time in its namespace, and most names are in one namespace. */
   const uidNamed = (namespace: string, name: string): string | undefined => {
-    for (const uid of byName.get(name)) if (views.get(uid)?.pod.namespace === namespace) return uid
+    for (const uid of byName.get(name)) if (viewed(uid)?.pod.namespace === namespace) return uid
     return undefined
   }
 
@@ -93,9 +100,15 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     byName.delete(view.pod.name, uid)
   }
 
+  const keep = (view: PodView): void => {
+    const entry = entries.get(view.pod.uid)
+    if (entry === undefined) entries.set(view.pod.uid, { view, revision: 0, changedAt: -Infinity })
+    else entry.view = view
+  }
+
   const index = (view: PodView): void => {
     const { uid } = view.pod
-    views.set(uid, view)
+    keep(view)
     for (const groupId of groupsOf(view.pod)) byGroup.add(groupId, uid)
     if (view.end === undefined) for (const address of view.addresses) byAddress.add(address, uid)
     if (view.pod.nodeName !== undefined) byNode.add(view.pod.nodeName, uid)
@@ -129,7 +142,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const isAskedByHolder = (groupId: SecurityGroupId, rule: Rule): boolean => {
     const address = addressOf(rule) ?? ''
     return [...byAddress.get(address)].some((uid) =>
-      rulesOf(views.get(uid)?.pod.declaration.requests ?? [], groupId, [address]).some(
+      rulesOf(viewed(uid)?.pod.declaration.requests ?? [], groupId, [address]).some(
         (asked) => ruleKey(asked) === ruleKey(rule)
       )
     )
@@ -149,7 +162,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       // Whoever reports one of its addresses too may now hold it, or no longer.
       for (const address of view.addresses) {
         for (const uid of byAddress.get(address))
-          for (const groupId of groupsOf(views.get(uid)?.pod ?? view.pod)) touched.add(groupId)
+          for (const groupId of groupsOf(viewed(uid)?.pod ?? view.pod)) touched.add(groupId)
       }
     }
     return touched
@@ -158,7 +171,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   /** Whoever merely remembers an address no longer has it once another pod newly reports it, or one that started later does. */
   const dropRemembered = (address: string, reporter: ObservedPod, newly: boolean, now: number): void => {
     for (const uid of [...byAddress.get(address)]) {
-      const view = views.get(uid)
+      const view = viewed(uid)
       if (view === undefined || uid === reporter.uid || view.pod.addresses.includes(address)) continue
       if (!newly && startedLater(view.pod, reporter) !== reporter) continue
       const without = { ...view, addresses: view.addresses.filter((other) => other !== address) }
@@ -169,8 +182,9 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     }
   }
 
-  const put = (pod: ObservedPod, now: number): void => {
-    const before = views.get(pod.uid)
+  const put = (seen: ObservedPod, now: number): void => {
+    const before = viewed(seen.uid)
+    const pod = before === undefined ? seen : withTextsOf(before.pod, seen)
     const namesake = uidNamed(pod.namespace, pod.name)
     // A name is given out again only once its last holder is gone.
     if (namesake !== undefined && namesake !== pod.uid) gone(namesake, now)
@@ -180,7 +194,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     const end = sticky ?? (ended !== undefined && before?.end?.reason === ended.reason ? before.end : ended)
     const after: PodView = { pod, addresses: rememberAddresses(pod, before), end }
     const alike = before !== undefined && decideAlike(before, after)
-    if (alike && before.pod.nodeName === pod.nodeName) views.set(pod.uid, after)
+    if (alike && before.pod.nodeName === pod.nodeName) keep(after)
     else {
       if (before !== undefined) unindex(before)
       rememberClaims(before, after, now)
@@ -190,23 +204,22 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     for (const address of end === undefined ? pod.addresses : []) {
       dropRemembered(address, pod, before !== undefined && !before.addresses.includes(address), now)
     }
-    revisions.set(pod.uid, ++revision)
+    const entry = entries.get(pod.uid)
+    if (entry !== undefined) entry.revision = ++revision
     if (!alike) {
-      changes.set(pod.uid, now)
+      if (entry !== undefined) entry.changedAt = now
       listener.groupsTouched(touchedBy(before, after))
     }
     listener.podTouched(pod.uid)
   }
 
   const gone = (uid: string, now: number): void => {
-    const before = views.get(uid)
+    const before = viewed(uid)
     missing.delete(uid)
     expected.delete(uid)
-    revisions.delete(uid)
-    changes.delete(uid)
     if (before === undefined) return
     unindex(before)
-    views.delete(uid)
+    entries.delete(uid)
     rememberClaims(before, undefined, now)
     if (before.end === undefined) listener.groupsTouched(touchedBy(before))
     listener.podTouched(uid)
@@ -215,9 +228,10 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const vanish = (uid: string, now: number): void => {
     // A standby asks nobody; when it leads, its first pass over all pods finds who merely lost the label.
     if (!remembering || expected.has(uid)) return gone(uid, now)
-    if (!views.has(uid)) return
+    const entry = entries.get(uid)
+    if (entry === undefined) return
     missing.add(uid)
-    revisions.set(uid, ++revision)
+    entry.revision = ++revision
     listener.podTouched(uid)
   }
 
@@ -225,7 +239,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     replace(pods, now) {
       const seen = new Set(pods.map((pod) => pod.uid))
       for (const pod of pods) this.change(pod, now)
-      for (const uid of [...views.keys()]) if (!seen.has(uid)) vanish(uid, now)
+      for (const uid of [...entries.keys()]) if (!seen.has(uid)) vanish(uid, now)
     },
     change(pod, now) {
       missing.delete(pod.uid)
@@ -241,7 +255,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     nodeGone(name, now) {
       goneNodes.add(name)
       for (const uid of [...byNode.get(name)]) {
-        const view = views.get(uid)
+        const view = viewed(uid)
         if (view !== undefined && view.end === undefined) put(view.pod, now)
       }
     },
@@ -251,34 +265,36 @@ export function createPodCache(listener: PodCacheListener): PodCache {
         if (shown.has(name) || uids.length === 0) goneNodes.delete(name)
         if (!shown.has(name)) continue
         for (const uid of uids) {
-          const view = views.get(uid)
+          const view = viewed(uid)
           if (view !== undefined) put(view.pod, now)
         }
       }
     },
     expectGone(uid) {
-      if (views.has(uid)) expected.add(uid)
+      if (entries.has(uid)) expected.add(uid)
     },
-    changedAt: (uid) => changes.get(uid) ?? -Infinity,
-    revision: (uid) => revisions.get(uid) ?? 0,
-    view: (uid) => views.get(uid),
-    views: () => views.values(),
-    viewsOf: (groupId) => [...byGroup.get(groupId)].map((uid) => views.get(uid)).filter((view) => view !== undefined),
+    changedAt: (uid) => entries.get(uid)?.changedAt ?? -Infinity,
+    revision: (uid) => entries.get(uid)?.revision ?? 0,
+    view: viewed,
+    *views() {
+      for (const { view } of entries.values()) yield view
+    },
+    viewsOf: (groupId) => [...byGroup.get(groupId)].map(viewed).filter((view) => view !== undefined),
     isVanished: (uid) => missing.has(uid),
     holder(address) {
-      const pods = [...byAddress.get(address)].map((uid) => views.get(uid)?.pod).filter((pod) => pod !== undefined)
+      const pods = [...byAddress.get(address)].map((uid) => viewed(uid)?.pod).filter((pod) => pod !== undefined)
       return pods.length === 0 ? undefined : pods.reduce(startedLater).uid
     },
     named(namespace, name) {
       const uid = uidNamed(namespace, name)
-      return uid === undefined ? undefined : views.get(uid)
+      return uid === undefined ? undefined : viewed(uid)
     },
     groups: () => new Set([...byGroup.keys(), ...former.keys()]),
     formerGroups: (uid) => formerByPod.get(uid),
     formerClaims: (groupId) => former.get(groupId) ?? new Map<RuleKey, FormerClaim>(),
     beginRemembering(now) {
       remembering = true
-      for (const view of views.values()) if (view.end !== undefined) rememberClaims(undefined, view, now)
+      for (const { view } of entries.values()) if (view.end !== undefined) rememberClaims(undefined, view, now)
     },
     forget(groupId, key) {
       const claims = former.get(groupId)

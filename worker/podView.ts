@@ -10,6 +10,12 @@ export function groupsOf(pod: ObservedPod): Set<SecurityGroupId> {
   return new Set(pod.declaration.requests.map((request) => request.groupId))
 }
 
+/** The pod as it is seen now, in the texts that are kept of it already: each event brings copies, and tens of thousands of them are megabytes. */
+export function withTextsOf(before: ObservedPod, pod: ObservedPod): ObservedPod {
+  const addresses = sameTexts(before.addresses, pod.addresses) ? before.addresses : pod.addresses
+  return { ...pod, uid: before.uid, name: before.name, addresses }
+}
+
 /** An address stays the pod's while its status is blank, until the status names another of that family. */
 export function rememberAddresses(pod: ObservedPod, before: PodView | undefined): readonly string[] {
   const named = new Set(pod.addresses.map((address) => address.includes(':')))
