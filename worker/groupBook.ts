@@ -1,4 +1,7 @@
-/** What is known of every security group that concerns us, and on which addresses it may hold a rule of ours. No I/O. */
+/**
+ * What is known of every security group that concerns us, and on which addresses it may hold a rule of ours. No I/O.
+ * Longer than most files here: a record and what is found by it change together.
+ */
 import type { Family, SecurityGroupId } from '../shared/rules.ts'
 import { Multimap } from './multimap.ts'
 import { fillOf, UNREAD, viewOf, withRead, withWrites } from './observation.ts'
@@ -94,10 +97,7 @@ export function createGroupBook(lag: number): GroupBook {
     const before = view(groupId)
     const seen = viewOf(next.observation)
     views.set(groupId, seen)
-    if (seen.owned !== before.owned || seen.unseen.size + before.unseen.size > 0) {
-      index(groupId, before, 'delete')
-      index(groupId, seen, 'add')
-    }
+    if (seen.owned !== before.owned || seen.unseen.size + before.unseen.size > 0) index(groupId, before, seen)
     // Where so many are, so many fit: a lagging read may have taught too few.
     const quota = mapQuota(next.quota, (learned, family) => {
       const rules = Math.max(learned.rules, fillOf(seen, family))
@@ -106,13 +106,16 @@ export function createGroupBook(lag: number): GroupBook {
     if (Object.keys(quota).length > 0) records.set(groupId, { ...next, quota })
   }
 
-  const index = (groupId: SecurityGroupId, { owned, unseen }: GroupView, how: 'add' | 'delete'): void => {
-    const sources = [
-      ...owned.map(({ cidr }) => cidr),
-      ...[...unseen.keys()].map((key) => key.slice(key.lastIndexOf(' ') + 1))
-    ]
-    for (const source of sources) bySource[how](source, groupId)
-    for (const { description } of owned) byDescription[how](description, groupId)
+  /** Only what differs: of the hundreds of rules of a group a call changes a few, and a map grows with what is taken out of it and put back. */
+  const index = (groupId: SecurityGroupId, before: GroupView, seen: GroupView): void => {
+    const pairs = [
+      [bySource, sourcesOf(before), sourcesOf(seen)],
+      [byDescription, descriptionsOf(before), descriptionsOf(seen)]
+    ] as const
+    for (const [map, old, fresh] of pairs) {
+      for (const key of old) if (!fresh.has(key)) map.delete(key, groupId)
+      for (const key of fresh) if (!old.has(key)) map.add(key, groupId)
+    }
   }
 
   const takeRead = (
@@ -194,6 +197,12 @@ export function createGroupBook(lag: number): GroupBook {
     }
   }
 }
+
+const sourcesOf = ({ owned, unseen }: GroupView): ReadonlySet<string> =>
+  new Set([...owned.map(({ cidr }) => cidr), ...[...unseen.keys()].map((key) => key.slice(key.lastIndexOf(' ') + 1))])
+
+const descriptionsOf = ({ owned }: GroupView): ReadonlySet<string> =>
+  new Set(owned.map(({ description }) => description))
 
 function mapQuota(
   quota: GroupRecord['quota'],
