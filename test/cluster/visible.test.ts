@@ -1,4 +1,5 @@
 /** What people and Prometheus see of the worker, on a real control plane: the condition and Events through kubectl, and the metrics. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startBed } from '../../bed/bed.ts'
 import { BY_HAND, kubeletOf } from './kubelet.ts'
@@ -136,6 +137,8 @@ t.test('a full group: place, quota, and for a readiness gate how the rolling upd
   t.match(late.condition, /maxSurge: 0/)
   t.match(late.events[0], /^Warning RuleQuotaExceeded: security group/)
   t.equal((await scrape()).get(`kube_sg_group_waiting_pods{security_group="${group}"}`), 1)
+  // Kubernetes keeps time in seconds; within one, the order is that of the uids.
+  await sleep(1100)
   await yard.pod('later', group)
   await says('later', 'number 2')
   t.match(await bed.log('worker-0'), 'security group is nearly full')
