@@ -53,7 +53,8 @@ export function createProver({ cluster, clusterId, hasLostClaim, logger, now }: 
       else logger.debug(keys, 'found a rule of ours that no pod we watch claims; it could not be proven an orphan')
       if (orphan) proven.add(rule.id)
     }
-    const left = due.length > AT_ONCE ? SOON : orphans.length > proven.size ? LOOK_AGAIN : undefined
-    return { proven, againAfter: left }
+    if (due.length > AT_ONCE) return { proven, againAfter: SOON }
+    const looks = orphans.filter(({ id }) => !proven.has(id)).map(({ id }) => lookedAt.get(id) ?? now())
+    return { proven, againAfter: looks.length === 0 ? undefined : Math.min(...looks) + LOOK_AGAIN - now() }
   }
 }

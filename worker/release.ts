@@ -17,8 +17,8 @@ export interface ReleaseFacts {
   }[]
   /** Claims of this pod that ended and whose rules no run has settled yet. */
   readonly unsettledClaims: number
-  /** The living pod that holds an address, if there is one and its rules in the group are in effect. */
-  readonly holderOf: (address: string, groupId: SecurityGroupId) => PodView | undefined
+  /** The living pod that holds an address, if there is one, and its rules in the group are in effect, or it may have the one of the key. */
+  readonly holderOf: (address: string, groupId: SecurityGroupId, key: RuleKey) => PodView | undefined
   /** A run has tried to revoke since the pod ended, whatever came of it. */
   readonly attempted: boolean
 }
@@ -52,7 +52,7 @@ export function mayRelease(view: PodView, facts: ReleaseFacts, heldFor: number, 
 function isClaimedByAnother(view: PodView, known: ReleaseFacts['rules'][number], facts: ReleaseFacts): boolean {
   const { groupId, key, rule } = known
   const address = rule === undefined ? undefined : addressOf(rule)
-  const holder = address === undefined ? undefined : facts.holderOf(address, groupId)
+  const holder = address === undefined ? undefined : facts.holderOf(address, groupId, key)
   if (address === undefined || holder === undefined || holder.pod.uid === view.pod.uid) return false
   return rulesOf(holder.pod.declaration.requests, groupId, [address]).some((asked) => ruleKey(asked) === key)
 }

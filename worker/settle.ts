@@ -6,10 +6,10 @@
 import { podKeys } from '../shared/podRef.ts'
 import type { Logger } from '../shared/logger.ts'
 import type { PodRef } from '../shared/podRef.ts'
-import type { SecurityGroupId } from '../shared/rules.ts'
 import { ruleKey } from '../shared/rules.ts'
+import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import type { Cluster } from './cluster.ts'
-import type { PodView } from './desired.ts'
+import type { Claim, PodView } from './desired.ts'
 import { describePod } from './description.ts'
 import type { GroupBook } from './groupBook.ts'
 import { conditionOfEnded, conditionOfLiving, isNews, sameCondition, withOpenGate } from './outcomes.ts'
@@ -43,6 +43,8 @@ export interface SettleDeps {
   readonly book: GroupBook
   readonly cluster: Cluster
   readonly findings: (uid: string) => PodFindings
+  /** By key, what is claimed of the group at this moment: dear, so that it is asked only for what {@link findings} do not tell. */
+  readonly claimsOf: (groupId: SecurityGroupId) => ReadonlyMap<RuleKey, Claim>
   /** The pod is gone: nothing needs to be known of it any more. */
   readonly forget: (uid: string) => void
   readonly trusted: () => boolean
@@ -92,6 +94,9 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
         // No word may stand in the way of a release.
         deps.logger.warn({ err, ...podKeys(view.pod) }, 'condition could not be written')
       )
+      // Meanwhile it may have asked again.
+      const now = cache.view(uid)
+      if (now?.end === undefined && now?.pod.annotated === true) return { againAfter: 0 }
       await cluster.release(view.pod, view.end === undefined)
       deps.onReleased(view, verdict.forced)
       return {}
@@ -274,7 +279,10 @@ async function sayReleased(deps: SettleDeps, view: PodView, verdict: Verdict & {
   }
 }
 
-function releaseFacts({ book, cache, clusterId, findings, trusted }: SettleDeps, view: PodView): ReleaseFacts {
+function releaseFacts(
+  { book, cache, claimsOf, clusterId, findings, trusted }: SettleDeps,
+  view: PodView
+): ReleaseFacts {
   const { pod } = view
   const description = describePod(clusterId, pod.namespace, pod.name)
   const sources = view.addresses.map((address) => `${address}/${address.includes(':') ? '128' : '32'}`)
@@ -295,11 +303,16 @@ function releaseFacts({ book, cache, clusterId, findings, trusted }: SettleDeps,
     }
     unsettledClaims += [...cache.formerClaims(groupId).values()].filter((claim) => claim.pod.uid === pod.uid).length
   }
-  const holderOf = (address: string, groupId: SecurityGroupId): PodView | undefined => {
-    const uid = cache.holder(address) ?? ''
+  const holderOf = (address: string, groupId: SecurityGroupId, key: RuleKey): PodView | undefined => {
+    const uid = cache.holder(address)
     // One that the watch lost sight of may be gone: who knows that it lives?
-    if (cache.isVanished(uid) || findings(uid).outcomes?.get(groupId)?.inEffect !== true) return undefined
-    return cache.view(uid)
+    if (uid === undefined || uid === pod.uid || cache.isVanished(uid)) return undefined
+    // Who waits for another rule may have this one.
+    const hasIt = (): boolean => {
+      const claim = claimsOf(groupId).get(key)
+      return claim?.authorizable === true && claim.pod.uid === uid
+    }
+    return findings(uid).outcomes?.get(groupId)?.inEffect === true || hasIt() ? cache.view(uid) : undefined
   }
   return { trusted: trusted(), rules, unsettledClaims, holderOf, attempted: findings(pod.uid).attempted }
 }

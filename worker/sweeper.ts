@@ -89,8 +89,9 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     let next = AFTER_FAILURE
     try {
       await passOverPods()
-      next = await readEc2()
+      // Before EC2, so that who has just begun to lead takes no pod of a lost node for the holder of another's address.
       await sweepNodes(deps).catch((err: unknown) => logger.error({ err }, 'nodes could not be looked for'))
+      next = await readEc2()
       deps.onDone(failures === 0 ? 'success' : 'error')
     } catch (err) {
       next = Math.min(next, AFTER_FAILURE)

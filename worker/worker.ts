@@ -163,6 +163,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   const settle = createSettler({
     book,
     cache,
+    claimsOf: reconcileDeps.claimsOf,
     cluster,
     clusterId: settings.CLUSTER_ID,
     findings: (uid) => findings.of(uid),

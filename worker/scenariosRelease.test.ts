@@ -1,0 +1,87 @@
+/** Lives that end while another pod has the address: when the one is let go, and what the other keeps. */
+import t from 'tap'
+import { parseAnnotations } from '../shared/annotation.ts'
+import { GROUP } from './podFixture.ts'
+import { ASK, createWorld, leaveOrphan, runPod } from './worldFixture.ts'
+import type { World } from './worldFixture.ts'
+
+const complete = ({ clock, cluster }: World, name: string): void =>
+  cluster.edit(name, { phase: 'Succeeded', containersTerminatedAt: clock.now() })
+const rulesIn = ({ ec2 }: World): string[] =>
+  [...(ec2.rules.get(GROUP)?.values() ?? [])].map(({ cidr, fromPort }) => `${cidr} ${String(fromPort)}`)
+
+t.test('whoever ends in a full group goes though the heir of its rule waits for another one', async (t) => {
+  const world = createWorld([GROUP])
+  world.ec2.quota = 1
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  await runPod(world, 'b', '10.64.0.1', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443,tcp:80' })
+  await world.clock.advance(5000)
+  complete(world, 'a')
+  await world.clock.advance(2000)
+  t.equal(world.cluster.named('a')?.finalized, false)
+  t.same(rulesIn(world), ['10.64.0.1/32 443'])
+})
+
+t.test('a pod that asks again while its end of asking is put into words is not let go', async (t) => {
+  const world = createWorld([GROUP])
+  const released: string[] = []
+  world.cluster.onRelease = (pod) => released.push(pod.name)
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  world.cluster.latency = () => 500
+  const annotated = { annotated: true, declaration: parseAnnotations(ASK) }
+  world.cluster.edit('a', { annotated: false, declaration: parseAnnotations({}) })
+  await world.clock.advance(1000)
+  world.cluster.edit('a', annotated)
+  await world.clock.advance(10_000)
+  t.same(released, [])
+  t.same(rulesIn(world), ['10.64.0.1/32 443'])
+})
+
+t.test(
+  'an orphan that could not be revoked is tried again within half a minute, however busy its group is',
+  async (t) => {
+    const world = createWorld([GROUP])
+    world.restart()
+    await runPod(world, 'a', '10.64.0.1')
+    await world.clock.advance(5000)
+    leaveOrphan(world, '10.64.0.9/32')
+    world.ec2.denied.add('RevokeSecurityGroupIngress')
+    world.restart()
+    await world.clock.advance(2000)
+    world.ec2.denied.clear()
+    world.cluster.edit('a', { declaration: parseAnnotations({ [`sg.amazonaws.com/${GROUP}`]: 'tcp:443,tcp:80' }) })
+    await world.clock.advance(20_000)
+    world.cluster.edit('a', { declaration: parseAnnotations(ASK) })
+    await world.clock.advance(10_000)
+    t.same(rulesIn(world), ['10.64.0.1/32 443'])
+  }
+)
+
+t.test('who begins to lead takes no pod of a lost node for the holder of an address', async (t) => {
+  const world = createWorld([GROUP])
+  world.cluster.nodes.add('node-1')
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(1000)
+  world.cluster.create('b', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:80' })
+  world.cluster.edit('b', {
+    addresses: ['10.64.0.1'],
+    phase: 'Running',
+    startedAt: world.clock.now(),
+    nodeName: 'node-1'
+  })
+  world.cluster.nodes.delete('node-1')
+  await world.clock.advance(120_000)
+  t.same(rulesIn(world), ['10.64.0.1/32 443'])
+  world.ec2.revokes.length = 0
+  world.restart()
+  await world.clock.advance(60_000)
+  t.same(
+    world.ec2.revokes.map(({ rule }) => rule.fromPort),
+    []
+  )
+})
