@@ -15,16 +15,30 @@ export type Cache = Worker['cache']
 /** What goes wrong with one call to the API server: an error before its effect, or a lost reply after it. */
 export type ClusterFault = 'before' | 'after'
 
+/** What is on its way to a watch. */
+interface WatchEvent {
+  readonly tell: (cache: Cache, now: number) => void
+  /** The pods that it shows. */
+  readonly shows: readonly ObservedPod[]
+  /** Until it comes, nothing is known of what has happened from then on. */
+  readonly from: number
+}
+
 /** One process's watch of pods: events come in their order, each `delay` after it happened. */
 interface Watch {
   readonly cache: Cache
   readonly wallClock: () => number
-  readonly events: ((cache: Cache, now: number) => void)[]
-  /** It hears nothing until it lists again. */
-  broken: boolean
-  /** All that happened up to then has come. */
-  asOf: number
+  readonly events: WatchEvent[]
+  /** It hears nothing until it lists again, of what has happened from then on; undefined: it hears. */
+  brokenFrom: number | undefined
+  /** `<uid> <address>` of all that it has shown. */
+  readonly shown: Set<string>
+  /** What came late, and when. */
+  gaps: { readonly from: number; readonly until: number }[]
 }
+
+/** So many gaps are remembered, which is more than some seconds hold. */
+const GAPS = 500
 
 const NOBODY: Caller = { id: 0, attached: () => true, boundary: () => undefined }
 
@@ -76,8 +90,9 @@ export class WorldCluster {
 
   /** Lists, then watches. */
   attach(cache: Cache, wallClock = () => this.#clock.now()): void {
-    const watch: Watch = { cache, wallClock, events: [], broken: false, asOf: this.#clock.now() }
+    const watch: Watch = { cache, wallClock, events: [], brokenFrom: undefined, shown: new Set(), gaps: [] }
     this.#watches.set(cache, watch)
+    noteShown(watch, this.#labelled())
     cache.replace(this.#labelled(), wallClock())
   }
 
@@ -88,13 +103,13 @@ export class WorldCluster {
   /** The watches hear nothing more, and have lost what was under way. */
   breakWatches(): void {
     for (const watch of this.#watches.values()) {
-      watch.broken = true
+      watch.brokenFrom = this.#deafFrom(watch)
       watch.events.length = 0
     }
   }
 
   get broken(): boolean {
-    return [...this.#watches.values()].some(({ broken }) => broken)
+    return [...this.#watches.values()].some(({ brokenFrom }) => brokenFrom !== undefined)
   }
 
   /** It registers, for the first time or again. */
@@ -107,40 +122,57 @@ export class WorldCluster {
   relist(): void {
     if (this.down) return
     for (const watch of this.#watches.values()) {
-      watch.broken = false
+      const from = this.#deafFrom(watch)
+      watch.brokenFrom = undefined
       watch.events.length = 0
       const pods = this.#labelled()
-      const at = this.#clock.now()
-      this.#deliver(watch, (cache, now) => cache.replace(pods, now), at)
+      this.#deliver(watch, { tell: (cache, now) => cache.replace(pods, now), shows: pods, from })
     }
   }
 
-  /** What has happened up to then the cache knows. */
-  asOf(cache: Cache): number {
+  /** What had happened up to then the cache knew. @param when now, or some seconds ago */
+  asOf(cache: Cache, when = this.#clock.now()): number {
     const watch = this.#watches.get(cache)
     if (watch === undefined) return -Infinity
-    return watch.broken || watch.events.length > 0 ? watch.asOf : this.#clock.now()
+    const late = watch.gaps.filter(({ from, until }) => from <= when && when < until).map(({ from }) => from)
+    return Math.min(when, this.#deafFrom(watch), ...late)
+  }
+
+  /** Whether the pod was shown with the address at some time. */
+  hasShown(cache: Cache, uid: string, address: string): boolean {
+    return this.#watches.get(cache)?.shown.has(`${uid} ${address}`) === true
+  }
+
+  /** From when on the watch has not heard what has happened. */
+  #deafFrom({ brokenFrom, events }: Watch): number {
+    return Math.min(this.#clock.now(), brokenFrom ?? Infinity, events[0]?.from ?? Infinity)
   }
 
   #labelled(): ObservedPod[] {
     return [...this.pods.values()].filter(({ labelled }) => labelled)
   }
 
-  #deliver(watch: Watch, event: (cache: Cache, now: number) => void, at: number): void {
+  #deliver(watch: Watch, event: WatchEvent): void {
     watch.events.push(event)
     const arrive = (): void => {
       if (this.#watches.get(watch.cache) !== watch || !watch.events.includes(event)) return
       // What comes late comes in order, with all that came before.
       if (this.down) return void this.#clock.after(500, arrive)
-      while (watch.events.includes(event)) watch.events.shift()?.(watch.cache, watch.wallClock())
-      watch.asOf = Math.max(watch.asOf, at)
+      while (watch.events.includes(event)) {
+        const next = watch.events.shift()
+        watch.gaps.push({ from: next?.from ?? 0, until: this.#clock.now() })
+        noteShown(watch, next?.shows ?? [])
+        next?.tell(watch.cache, watch.wallClock())
+      }
+      if (watch.gaps.length > 2 * GAPS) watch.gaps = watch.gaps.slice(-GAPS)
     }
     this.#clock.after(this.watchDelay, arrive)
   }
 
-  #tell(event: (cache: Cache, now: number) => void): void {
-    const at = this.#clock.now()
-    for (const watch of this.#watches.values()) if (!watch.broken) this.#deliver(watch, event, at)
+  #tell(tell: WatchEvent['tell'], ...shows: readonly ObservedPod[]): void {
+    const from = this.#clock.now()
+    for (const watch of this.#watches.values())
+      if (watch.brokenFrom === undefined) this.#deliver(watch, { tell, shows, from })
   }
 
   put(pod: ObservedPod): void {
@@ -155,7 +187,7 @@ export class WorldCluster {
     }
     this.pods.set(pod.uid, pod)
     this.onChange(before, pod)
-    if (pod.labelled) this.#tell((cache, now) => cache.change(pod, now))
+    if (pod.labelled) this.#tell((cache, now) => cache.change(pod, now), pod)
     else if (before?.labelled === true) this.#tell((cache, now) => cache.vanish(before, now))
   }
 
@@ -265,4 +297,8 @@ export class WorldCluster {
         })
     }
   }
+}
+
+function noteShown({ shown }: Watch, pods: readonly ObservedPod[]): void {
+  for (const { addresses, uid } of pods) for (const address of addresses) shown.add(`${uid} ${address}`)
 }

@@ -232,7 +232,9 @@ export class Invariants {
       }
       const since = this.#endedSince.get(pod.uid) ?? now
       this.#endedSince.set(pod.uid, since)
-      const known = endShown(pod, now) === undefined ? since + 1.5 * SWEEP : since
+      // That its node is gone a sweep finds; what the object shows the watch tells.
+      const shown = endShown(pod, now)
+      const known = Math.min(since + 1.5 * SWEEP, shown === undefined ? Infinity : Math.max(since, shown))
       const able = Math.max(this.#apiUpSince, leader === undefined ? now : leader.startedAt)
       const off = Math.abs(this.#world.wallOff)
       if (now > Math.max(known, able) + HOLD + HELD_MARGIN + off)
@@ -273,15 +275,16 @@ export class Invariants {
   #knownUntil(): number {
     const leader = this.#world.leader()
     if (leader === undefined) return -Infinity
-    return this.#world.cluster.asOf(leader.worker.cache) - CALLS - (this.#setting.tight ? 10_000 : 0)
+    const { clock, cluster } = this.#world
+    return cluster.asOf(leader.worker.cache, clock.now() - CALLS - (this.#setting.tight ? 10_000 : 0))
   }
 
   /** @param kept it was so before, and known: who is refused keeps what he has, and inherits nothing */
   #mayKeep(asking: Asking, kept: boolean): boolean {
-    const { blankSince, disputed, permittedBefore, permittedSince, pod, refusedSince, reported } = asking
+    const { address, disputed, permittedBefore, permittedSince, pod, refusedSince, reported } = asking
     const now = this.#world.clock.now()
-    const leader = this.#world.leader()
-    const seen = reported || (blankSince !== undefined && leader !== undefined && leader.startedAt < blankSince)
+    const cache = this.#world.leader()?.worker.cache
+    const seen = reported || (cache !== undefined && this.#world.cluster.hasShown(cache, pod.uid, address))
     const may =
       permittedSince === undefined
         ? kept && refusedSince !== undefined && now < refusedSince + CONFIRMED && permittedBefore > WITHDRAWN
@@ -297,6 +300,8 @@ export class Invariants {
     for (const effect of ec2.modifies.splice(0)) {
       if (ruleKey(effect.rule) === ruleKey(effect.to)) {
         this.#ownedOrWrong(effect, 'modified')
+        // Nobody waits for a description that was refused once, but nobody needs it twice.
+        if (effect.rule.description !== effect.to.description) this.effects -= 1
         continue
       }
       this.#tookAway(effect, 'modified')
@@ -349,24 +354,28 @@ export class Invariants {
     // By the pod's timestamps, and a clock that was wrong when they were met, MAX_HOLD may be over.
     const deadline = Math.min(end ?? Infinity, since ?? Infinity) + HOLD - this.#wallWrong - CALLS
     if (now >= deadline) return
-    const asOf = this.#world.cluster.asOf(leader.worker.cache)
+    const knew = cluster.asOf(leader.worker.cache, now - CALLS)
     // Who is annotated again at the moment at which it is let go gets our marks again.
-    if (living && (this.#annotatedSince.get(pod.uid) ?? now) < asOf - CALLS)
-      this.wrong('early', `${pod.uid} lives, and was released`)
-    this.#noteWhoAsks(this.#truth.asked())
+    const asksAgain = living && pod.annotated && (this.#annotatedSince.get(pod.uid) ?? now) >= knew
+    if (living && pod.annotated && !asksAgain) this.wrong('early', `${pod.uid} lives, and was released`)
+    const asked = this.#truth.asked()
+    this.#noteWhoAsks(asked)
     for (const address of this.#truth.addressesOf(pod)) {
+      const isNew = this.#truth.hasHad(pod.uid, address) >= knew
       const source = `${address}/${address.includes(':') ? '128' : '32'}`
       for (const [groupId, rules] of ec2.rules) {
         for (const rule of rules.values()) {
+          const place = placeOf(groupId, ruleKey(rule))
           if (!rule.owned || rule.cidr !== source) continue
-          if (this.#isAskedByAnother(placeOf(groupId, ruleKey(rule)), pod.uid, asOf)) continue
+          if (asksAgain && asked.get(place)?.some((asking) => asking.pod.uid === pod.uid) === true) continue
+          if (this.#isAskedByAnother(place, pod.uid, knew)) continue
           if (this.#isOnNodeGone(address, pod.uid)) continue
           // It was made for another, who is held until it is gone.
           const maker = cluster.named(rule.description.split('/')[2] ?? '')
           if (maker !== undefined && maker.uid !== pod.uid && maker.finalized) continue
-          // Its status hid the address from who leads now, and the rule was another's before: the sweep finds it.
-          const unseen = !pod.addresses.includes(address) && this.#truth.hidSince(pod.uid) < leader.startedAt
-          if (unseen && !rule.description.endsWith(`/${pod.name}`)) continue
+          // Its status hid the address from who leads now, or has just named it, and the rule was another's before: the sweep finds it.
+          const hides = !pod.addresses.includes(address) && this.#truth.hidSince(pod.uid) < leader.startedAt
+          if ((hides || isNew) && !rule.description.endsWith(`/${pod.name}`)) continue
           const made = this.#madeAt.get(rule.id)
           // What was made before it began, and was hidden by a lagging read, its next sweep finds.
           const hidden = made?.by !== caller.id && (made?.at ?? -Infinity) > leader.startedAt - LAG - CALL_TIMEOUT
@@ -388,9 +397,9 @@ export class Invariants {
     )
   }
 
-  /** Another pod asked for the rule as far as the worker can know. */
-  #isAskedByAnother(place: Place, uid: string, asOf: number): boolean {
-    for (const [other, at] of this.#askedAt.get(place) ?? []) if (other !== uid && at >= asOf - CALLS) return true
+  /** Another pod asked for the rule as far as the worker can know, who knew what had happened before `knew`. */
+  #isAskedByAnother(place: Place, uid: string, knew: number): boolean {
+    for (const [other, at] of this.#askedAt.get(place) ?? []) if (other !== uid && at >= knew) return true
     return false
   }
 

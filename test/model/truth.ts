@@ -16,8 +16,8 @@ export interface Flag {
 
 /** What the truth knows of a living pod beside its object. */
 interface Holding {
-  /** Addresses that it holds: reported, or hidden by a blank status. */
-  readonly held: ReadonlySet<string>
+  /** Addresses that it holds, reported or hidden by a blank status, and since when. */
+  readonly held: ReadonlyMap<string, number>
   /** Since when its status hides an address; undefined while it hides none. */
   readonly blankSince: number | undefined
 }
@@ -25,9 +25,9 @@ interface Holding {
 /** One living pod that asks for one rule. */
 export interface Asking {
   readonly pod: ObservedPod
+  readonly address: string
   /** Its status names the address now. */
   readonly reported: boolean
-  readonly blankSince: number | undefined
   /** It may use the group, and the group is opted in: since when; undefined when not. */
   readonly permittedSince: number | undefined
   /** Since when it may not. */
@@ -92,7 +92,12 @@ export class Truth {
 
   /** Addresses that a living pod holds, or that a dead one names. */
   addressesOf(pod: ObservedPod): ReadonlySet<string> {
-    return new Set([...pod.addresses, ...(this.#holdings.get(pod.uid)?.held ?? [])])
+    return new Set([...pod.addresses, ...(this.#holdings.get(pod.uid)?.held.keys() ?? [])])
+  }
+
+  /** Since when the pod has held the address. */
+  hasHad(uid: string, address: string): number {
+    return this.#holdings.get(uid)?.held.get(address) ?? Infinity
   }
 
   /** Since when the pod's status hides an address. */
@@ -115,16 +120,18 @@ export class Truth {
     }
     const was = this.#holdings.get(after.uid)
     const families = new Set(after.addresses.map((address) => address.includes(':')))
-    const hidden = [...(was?.held ?? [])].filter((address) => !families.has(address.includes(':')))
+    const hidden = [...(was?.held.keys() ?? [])].filter((address) => !families.has(address.includes(':')))
     const blankSince = hidden.length === 0 ? undefined : (was?.blankSince ?? this.#world.clock.now())
-    this.#holdings.set(after.uid, { held: new Set([...after.addresses, ...hidden]), blankSince })
+    const now = this.#world.clock.now()
+    const held = new Map([...after.addresses, ...hidden].map((address) => [address, was?.held.get(address) ?? now]))
+    this.#holdings.set(after.uid, { held, blankSince })
     for (const address of after.addresses) {
       if (was?.held.has(address) === true || !this.isLiving(after)) continue
       for (const [uid, holding] of this.#holdings) {
         const other = this.#world.cluster.pods.get(uid)
         if (uid === after.uid || other === undefined || other.addresses.includes(address)) continue
         if (holding.held.has(address))
-          this.#holdings.set(uid, { ...holding, held: new Set([...holding.held].filter((one) => one !== address)) })
+          this.#holdings.set(uid, { ...holding, held: new Map([...holding.held].filter(([one]) => one !== address)) })
       }
     }
   }
@@ -140,7 +147,7 @@ export class Truth {
       if (pod.declaration.requests.length === 0) continue
       const holding = this.#holdings.get(pod.uid)
       const groups = new Set(pod.declaration.requests.map(({ groupId }) => groupId))
-      for (const address of holding?.held ?? []) {
+      for (const address of holding?.held.keys() ?? []) {
         const others = living.filter((other) => other !== pod && this.addressesOf(other).has(address))
         const beaten = others.some(
           (other) => other.labelled && other.addresses.includes(address) && startedLater(other, pod) === other
@@ -152,8 +159,8 @@ export class Truth {
         for (const groupId of groups) {
           const asking: Asking = {
             pod,
+            address,
             reported: pod.addresses.includes(address),
-            blankSince: holding?.blankSince,
             disputed,
             ...this.#standing(pod, groupId)
           }
