@@ -1,15 +1,14 @@
 /** The whole grammar of kube-sg's annotations: what a pod asks, or everything that is wrong with how it asks. Pure. */
 import { PREFIX } from './names.ts'
-import { isSecurityGroupId } from './rules.ts'
 import type { RuleRequest, SecurityGroupId } from './rules.ts'
 import type { Violation } from './violation.ts'
 import { mergeItems, printItem } from './annotationItem.ts'
-import { ours, readKey } from './annotationKey.ts'
+import { ourKeys, readKey } from './annotationKey.ts'
 import type { Annotations } from './annotationKey.ts'
 import { MAX_ITEMS, readAnnotation, violation } from './annotationReading.ts'
 import type { Reading } from './annotationReading.ts'
 
-export { changedKeys, isOurs, ours } from './annotationKey.ts'
+export { changedKeys, isOurs, ourKeys, ours } from './annotationKey.ts'
 export type { Annotations } from './annotationKey.ts'
 export { MAX_ITEMS, MAX_VALUE_BYTES } from './annotationReading.ts'
 
@@ -41,25 +40,30 @@ export interface Declaration {
  * number of violations however much is written, and does not depend on the order of the keys.
  * @param only judge and grant only these keys, while the others still count towards the limits; all when absent
  */
-export function parseAnnotations(annotations: Annotations | undefined, only?: ReadonlySet<string>): Declaration {
-  const entries = Object.entries(ours(annotations))
-  if (entries.length > MAX_KEYS) return nothingBut(tooManyKeys(entries.length))
-  const groupKeys = entries.filter(([key]) => readKey(key).kind === 'group').length
-  const readings = entries
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => readAnnotation(key, value, groupKeys <= MAX_GROUPS))
+export function parseAnnotations(annotations: Annotations = {}, only?: ReadonlySet<string>): Declaration {
+  const keys = ourKeys(annotations)
+  if (keys.length > MAX_KEYS) return nothingBut(tooManyKeys(keys.length))
+  const few = keys.length <= MAX_GROUPS || keys.filter((key) => readKey(key).kind === 'group').length <= MAX_GROUPS
+  const readings = keys.map((key) => readAnnotation(key, annotations[key] ?? '', few))
   limitItems(readings)
-  const judged = readings.filter(({ key }) => only?.has(key) ?? true)
+  const judged = only === undefined ? readings : readings.filter(({ key }) => only.has(key))
   const faultless = judged.filter(({ violations }) => violations.length === 0)
   const tooMany = limitGroups(readings)
-  const { requests, warnings } = mergeRequests(faultless)
+  const { requests, warnings } = mergeRequests(collect(faultless, (reading) => reading.requests))
   return {
     requests: tooMany === undefined ? requests : [],
     groups: tooMany === undefined ? namedIn(judged) : [],
     settings: { readinessGate: faultless.some(({ readinessGate }) => readinessGate) },
-    violations: [...judged.flatMap(({ violations }) => violations), ...(tooMany === undefined ? [] : [tooMany])],
-    warnings: [...judged.flatMap((reading) => reading.warnings), ...warnings]
+    violations: [...collect(judged, ({ violations }) => violations), ...(tooMany === undefined ? [] : [tooMany])],
+    warnings: [...collect(judged, (reading) => reading.warnings), ...warnings]
   }
+}
+
+/** What flatMap does, which takes microseconds for a single reading. */
+function collect<T>(readings: readonly Reading[], of: (reading: Reading) => readonly T[]): T[] {
+  const all: T[] = []
+  for (const reading of readings) for (const each of of(reading)) all.push(each)
+  return all
 }
 
 /** The annotations that ask for exactly these requests, in their canonical spelling. */
@@ -72,26 +76,23 @@ export function printAnnotations(requests: readonly RuleRequest[]): Record<strin
 
 /** Adds a violation to every annotation that has a part in a group with too many items. */
 function limitItems(readings: readonly Reading[]): void {
-  const totals = new Map<string, number>()
+  const totals = new Map<SecurityGroupId, number>()
   for (const { counts } of readings)
     for (const [groupId, count] of counts) totals.set(groupId, (totals.get(groupId) ?? 0) + count)
   for (const { key, counts, violations } of readings)
     for (const groupId of counts.keys()) {
       const total = totals.get(groupId) ?? 0
-      if (total <= MAX_ITEMS || !isSecurityGroupId(groupId)) continue
-      violations.push(
-        violation(
-          'TooManyItems',
-          key,
-          groupId,
-          `a group must have at most ${MAX_ITEMS} items on one pod, and '${groupId}' has ${total}`
-        )
-      )
+      if (total <= MAX_ITEMS) continue
+      const message = `a group must have at most ${MAX_ITEMS} items on one pod, and '${groupId}' has ${total}`
+      violations.push(violation('TooManyItems', key, groupId, message))
     }
 }
 
-const namedIn = (readings: readonly Reading[]): SecurityGroupId[] =>
-  [...new Set(readings.flatMap(({ counts }) => [...counts.keys()]).filter(isSecurityGroupId))].sort()
+function namedIn(readings: readonly Reading[]): SecurityGroupId[] {
+  const groups = new Set<SecurityGroupId>()
+  for (const { counts } of readings) for (const groupId of counts.keys()) groups.add(groupId)
+  return [...groups].sort()
+}
 
 function limitGroups(readings: readonly Reading[]): Violation | undefined {
   const count = namedIn(readings).length
@@ -101,22 +102,19 @@ function limitGroups(readings: readonly Reading[]): Violation | undefined {
   return { reason: 'TooManyGroups', key: WHOLE_POD, field: WHOLE_POD, value, message }
 }
 
-function mergeRequests(readings: readonly Reading[]): Pick<Declaration, 'requests' | 'warnings'> {
-  const groups = Map.groupBy(
-    readings.flatMap(({ items }) => items),
-    ({ groupId }) => groupId
-  )
+function mergeRequests(wanted: readonly RuleRequest[]): Pick<Declaration, 'requests' | 'warnings'> {
+  const requests: RuleRequest[] = []
   const warnings: string[] = []
-  const requests = [...groups]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([groupId, wanted]) => {
-      const merged = mergeItems(wanted.map(({ item }) => item))
-      if (merged.length < wanted.length)
-        warnings.push(
-          `${groupId}: ${wanted.length} items merge into ${merged.length}: ${cut(merged.map(printItem).join(','))}`
-        )
-      return merged.map((item) => ({ groupId, ...item }))
-    })
+  const groups = Map.groupBy(wanted, ({ groupId }) => groupId)
+  for (const groupId of [...groups.keys()].sort()) {
+    const items = groups.get(groupId) ?? []
+    const merged = mergeItems(items)
+    requests.push(...merged)
+    if (merged.length < items.length)
+      warnings.push(
+        `${groupId}: ${items.length} items merge into ${merged.length}: ${cut(merged.map(printItem).join(','))}`
+      )
+  }
   return { requests, warnings }
 }
 

@@ -29,6 +29,9 @@ export const PORTS = /^([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/
 export const EVERY_PORT = '*'
 export const LAST_PORT = 65535
 
+/** What each name means: one look, and one text for the items of all pods. */
+const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map(NAMED.map((name) => [name, canonicalProtocol(name)]))
+
 const LEGAL_PROTOCOLS = "protocol must be 'tcp', 'udp', 'icmp', 'icmpv6', 'all' or a number from 0 to 255"
 const LEGAL_PORTS =
   "port must be a number from 1 to 65535 without leading zeros, a range such as '5000-5050', or '*' for all"
@@ -77,20 +80,22 @@ export function printItem({ protocol, fromPort, toPort }: Item): string {
 /**
  * Sorts items and merges the repeated, overlapping and adjacent ranges of each protocol, so that equal wishes are equal
  * and none takes more of a group's quota than it needs. `all` is a protocol of its own and absorbs nothing.
+ * @param items of one group
  */
-export function mergeItems(items: readonly Item[]): Item[] {
-  const sorted = items.toSorted(
-    (a, b) => (a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : 0) || a.fromPort - b.fromPort
-  )
-  const merged: Item[] = []
+export function mergeItems<T extends Item>(items: readonly T[]): T[] {
+  const sorted = items.toSorted((a, b) => compareTexts(a.protocol, b.protocol) || a.fromPort - b.fromPort)
+  const merged: T[] = []
+  let last: T | undefined
   for (const item of sorted) {
-    const last = merged.at(-1)
     if (last?.protocol === item.protocol && item.fromPort <= last.toPort + 1)
-      merged[merged.length - 1] = { ...last, toPort: Math.max(last.toPort, item.toPort) }
-    else merged.push(item)
+      merged[merged.length - 1] = last = { ...last, toPort: Math.max(last.toPort, item.toPort) }
+    else merged.push((last = item))
   }
   return merged
 }
+
+/** In the order of UTF-16 units, as sort() has it. */
+const compareTexts = (a: string, b: string): number => (a === b ? 0 : a < b ? -1 : 1)
 
 type Read =
   { readonly item: Item; readonly warning?: string; readonly problem?: never } | (Problem & { readonly item?: never })
@@ -100,9 +105,8 @@ function read(text: string): Read {
   const colon = text.indexOf(':')
   const name = (colon < 0 ? text : text.slice(0, colon)).toLowerCase()
   const ports = colon < 0 ? undefined : text.slice(colon + 1)
-  if (!NAMED.includes(name) && !(NUMBER.test(name) && Number(name) <= LAST_NUMBER))
-    return { problem: LEGAL_PROTOCOLS, reason: 'BadProtocol' }
-  const protocol = canonicalProtocol(name)
+  const protocol = readProtocol(name)
+  if (protocol === undefined) return { problem: LEGAL_PROTOCOLS, reason: 'BadProtocol' }
   if (!hasPorts(protocol)) {
     if (ports !== undefined) return { problem: portless(name, protocol, ports), reason: 'PortsNotTaken' }
     const item = { protocol, fromPort: -1, toPort: -1 }
@@ -115,11 +119,20 @@ function read(text: string): Read {
       reason: 'NoPorts'
     }
   if (ports === EVERY_PORT) return { item: { protocol, fromPort: 0, toPort: LAST_PORT } }
-  const [, first, last = first] = PORTS.exec(ports) ?? []
-  const [fromPort, toPort] = [Number(first), Number(last)]
-  if (!(fromPort <= LAST_PORT && toPort <= LAST_PORT)) return { problem: LEGAL_PORTS, reason: 'BadPorts' }
+  if (!PORTS.test(ports)) return { problem: LEGAL_PORTS, reason: 'BadPorts' }
+  const dash = ports.indexOf('-')
+  const fromPort = Number(dash < 0 ? ports : ports.slice(0, dash))
+  const toPort = dash < 0 ? fromPort : Number(ports.slice(dash + 1))
+  if (fromPort > LAST_PORT || toPort > LAST_PORT) return { problem: LEGAL_PORTS, reason: 'BadPorts' }
   if (fromPort > toPort) return { problem: 'first port must be less than or equal to last port', reason: 'BadPorts' }
   return { item: { protocol, fromPort, toPort } }
+}
+
+/** @param name in lower case */
+function readProtocol(name: string): Protocol | undefined {
+  const named = PROTOCOLS.get(name)
+  if (named !== undefined) return named
+  return NUMBER.test(name) && Number(name) <= LAST_NUMBER ? canonicalProtocol(name) : undefined
 }
 
 /** Whoever writes ports after `all` means the ports far more than all protocols: they come first. */

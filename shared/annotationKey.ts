@@ -48,11 +48,18 @@ export function ours(annotations: Annotations | undefined): Annotations {
   return Object.fromEntries(Object.entries(annotations ?? {}).filter(([key]) => isOurs(key)))
 }
 
+/** The keys of {@link ours}, sorted. */
+export function ourKeys(annotations: Annotations | undefined): string[] {
+  return Object.keys(annotations ?? {})
+    .filter(isOurs)
+    .sort()
+}
+
 /** Our keys that were added, changed or removed between the two, sorted. */
-export function changedKeys(before: Annotations | undefined, after: Annotations | undefined): readonly string[] {
-  const [old, now] = [new Map(Object.entries(ours(before))), new Map(Object.entries(ours(after)))]
-  const keys = new Set([...old.keys(), ...now.keys()])
-  return [...keys].filter((key) => old.get(key) !== now.get(key)).sort()
+export function changedKeys(before: Annotations = {}, after: Annotations = {}): readonly string[] {
+  const kept = ourKeys(after).filter((key) => before[key] !== after[key])
+  const removed = ourKeys(before).filter((key) => after[key] === undefined)
+  return removed.length === 0 ? kept : [...kept, ...removed].sort()
 }
 
 /** @param key one of ours */

@@ -1,11 +1,10 @@
 /** One annotation: what it asks, or everything that is wrong with it. Pure. */
 import { PREFIX } from './names.ts'
 import { isSecurityGroupId } from './rules.ts'
-import type { SecurityGroupId } from './rules.ts'
+import type { RuleRequest, SecurityGroupId } from './rules.ts'
 import { annotationField } from './violation.ts'
 import type { Violation, ViolationReason } from './violation.ts'
 import { parseItem, printItem } from './annotationItem.ts'
-import type { Item } from './annotationItem.ts'
 import { badGroupId, readKey, SETTING_VALUES } from './annotationKey.ts'
 
 export const MAX_ITEMS = 60
@@ -13,9 +12,10 @@ export const MAX_VALUE_BYTES = 4096
 
 export interface Reading {
   readonly key: string
-  readonly items: readonly { readonly groupId: SecurityGroupId; readonly item: Item }[]
+  /** Neither sorted nor merged. */
+  readonly requests: readonly RuleRequest[]
   /** How many items were written for each group, faulty ones included. */
-  readonly counts: ReadonlyMap<string, number>
+  readonly counts: ReadonlyMap<SecurityGroupId, number>
   readonly readinessGate: boolean
   readonly violations: Violation[]
   readonly warnings: readonly string[]
@@ -51,47 +51,52 @@ function readSetting(key: string, value: string): Reading {
 
 /** @param groupId the group of all items; without it each item names its own, as the kube-sg of 2018 had it */
 function readItems(key: string, value: string, groupId?: SecurityGroupId): Reading {
-  const items: { groupId: SecurityGroupId; item: Item }[] = []
+  const requests: RuleRequest[] = []
   const violations: Violation[] = []
   const warnings: string[] = []
-  const fail = (reason: ViolationReason, wrong: string, message: string) =>
-    violations.push(violation(reason, key, wrong, message))
+  const told = new Set<string>()
+  const fail = (reason: ViolationReason, text: string, message: string): void => {
+    told.add(text)
+    violations.push(violation(reason, key, text, message))
+  }
   const texts = value.split(',').map(trimBlanks)
-  for (const problem of emptyItems(texts)) fail('EmptyItem', value, problem)
-  const written = texts.filter((text) => text !== '').map((text) => ({ text, ...splitItem(text, groupId) }))
-  const counts = countById(written)
-  const wrong = new Set<string>()
-  for (const { text, id, rest } of written) {
+  const written = texts.filter((text) => text !== '')
+  if (written.length < texts.length)
+    for (const problem of emptyItems(texts)) violations.push(violation('EmptyItem', key, value, problem))
+  const counts = countItems(written, groupId)
+  for (const text of written) {
     // The same mistake again needs no second sentence.
-    if (wrong.has(text)) continue
-    if (!isSecurityGroupId(id)) {
-      wrong.add(text)
-      if (/^sg/i.test(id)) fail('BadGroupId', text, badGroupId(id))
-      else fail('NoGroup', text, "item must begin with its group, such as 'sg-0123abcd:tcp:443'")
+    if (violations.length > 0 && told.has(text)) continue
+    const id = groupId ?? groupOf(text)
+    if (id === undefined) {
+      fail(...describeNoGroup(text))
       continue
     }
     // The limit is then the one violation: nobody reads thousands, and finding them would keep others waiting.
     if ((counts.get(id) ?? 0) > MAX_ITEMS) continue
-    const result = parseItem(rest, id, groupId === undefined)
+    const result = groupId === undefined ? parseItem(afterColon(text), id, true) : parseItem(text, id)
     if (result.item === undefined) {
-      wrong.add(text)
       fail(result.reason, text, result.problem)
-    } else items.push({ groupId: id, item: result.item })
-    if (result.item !== undefined && result.warning !== undefined)
-      warnings.push(`${annotationField(key)}: ${result.warning}`)
+      continue
+    }
+    const { protocol, fromPort, toPort } = result.item
+    requests.push({ groupId: id, protocol, fromPort, toPort })
+    if (result.warning !== undefined) warnings.push(`${annotationField(key)}: ${result.warning}`)
   }
-  if (groupId === undefined) warnings.unshift(oldSpelling(key, items))
-  return { key, items, counts, readinessGate: false, violations, warnings }
+  if (groupId === undefined) warnings.unshift(oldSpelling(key, requests))
+  return { key, requests, counts, readinessGate: false, violations, warnings }
 }
 
 /** Not a regular expression: for each blank inside, one that is anchored at the end reads all blanks that follow. */
 function trimBlanks(text: string): string {
-  const isBlank = (index: number): boolean => text[index] === ' ' || text[index] === '\t'
   let [start, end] = [0, text.length]
-  while (start < end && isBlank(start)) start++
-  while (end > start && isBlank(end - 1)) end--
-  return text.slice(start, end)
+  while (start < end && isBlank(text.charCodeAt(start))) start++
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
+  return end - start === text.length ? text : text.slice(start, end)
 }
+
+/** Space and tab. */
+const isBlank = (code: number): boolean => code === 0x20 || code === 0x09
 
 function emptyItems(texts: readonly string[]): string[] {
   const rule = 'write one item between commas, and none after the last'
@@ -100,27 +105,42 @@ function emptyItems(texts: readonly string[]): string[] {
   return empty.map((index) => `item ${index + 1} is empty: ${rule}`)
 }
 
-function splitItem(text: string, groupId: SecurityGroupId | undefined): { id: string; rest: string } {
-  if (groupId !== undefined) return { id: groupId, rest: text }
-  const colon = text.indexOf(':')
-  return colon < 0 ? { id: text, rest: '' } : { id: text.slice(0, colon), rest: text.slice(colon + 1) }
+/** What stands before an item's first colon in the spelling of 2018, if it is a group. */
+function groupOf(text: string): SecurityGroupId | undefined {
+  const id = beforeColon(text)
+  return isSecurityGroupId(id) ? id : undefined
 }
 
-function countById(written: readonly { readonly id: string }[]): Map<string, number> {
-  const counts = new Map<string, number>()
-  for (const { id } of written) counts.set(id, (counts.get(id) ?? 0) + 1)
+const beforeColon = (text: string): string => text.split(':', 1)[0] ?? ''
+
+/** Empty without a colon. */
+const afterColon = (text: string): string => text.slice(beforeColon(text).length + 1)
+
+function describeNoGroup(text: string): [ViolationReason, string, string] {
+  const id = beforeColon(text)
+  return /^sg/i.test(id)
+    ? ['BadGroupId', text, badGroupId(id)]
+    : ['NoGroup', text, "item must begin with its group, such as 'sg-0123abcd:tcp:443'"]
+}
+
+function countItems(written: readonly string[], groupId?: SecurityGroupId): Map<SecurityGroupId, number> {
+  if (groupId !== undefined) return new Map(written.length === 0 ? [] : [[groupId, written.length]])
+  const counts = new Map<SecurityGroupId, number>()
+  for (const text of written) {
+    const id = groupOf(text)
+    if (id !== undefined) counts.set(id, (counts.get(id) ?? 0) + 1)
+  }
   return counts
 }
 
-function oldSpelling(key: string, items: Reading['items']): string {
-  const first = items[0]
-  const example = first === undefined ? 'sg-0123abcd: tcp:443' : `${first.groupId}: ${printItem(first.item)}`
+function oldSpelling(key: string, [first]: readonly RuleRequest[]): string {
+  const example = first === undefined ? 'sg-0123abcd: tcp:443' : `${first.groupId}: ${printItem(first)}`
   return `${annotationField(key)}: old spelling; write a key for each group, such as '${PREFIX}${example}'`
 }
 
 const blank = (key: string): Reading => ({
   key,
-  items: [],
+  requests: [],
   counts: new Map(),
   readinessGate: false,
   violations: [],
