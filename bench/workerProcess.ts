@@ -42,10 +42,11 @@ export async function bundle(): Promise<string> {
   return folder
 }
 
-/** NODE_OPTIONS as the Deployment sets it. */
-export async function shippedNodeOptions(): Promise<string> {
+/** What the Deployment sets that decides about memory. */
+async function shippedEnvironment(): Promise<Readonly<Record<string, string>>> {
   const manifest = await readFile(join(import.meta.dirname, '..', 'manifests', '40-worker.yaml'), 'utf8')
-  return /- name: NODE_OPTIONS\n +value: (.+)/.exec(manifest)?.[1] ?? ''
+  const found = manifest.matchAll(/- name: (NODE_OPTIONS|MALLOC_\w+)\n +value: '?([^'\n]+)/g)
+  return Object.fromEntries([...found].map(([, name = '', value = '']) => [name, value]))
 }
 
 export async function startWorker({
@@ -58,6 +59,7 @@ export async function startWorker({
   const folder = await mkdtemp(join(tmpdir(), 'kube-sg-bench-'))
   const kubeconfig = join(folder, 'kubeconfig')
   await writeFile(kubeconfig, kubeconfigOf(apiUrl))
+  const shipped = await shippedEnvironment()
   const startedAt = Date.now()
   const child = spawn(process.execPath, [file], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -69,7 +71,8 @@ export async function startWorker({
       HEALTH_PORT: '0',
       KUBECONFIG: kubeconfig,
       NODE_ENV: 'production',
-      NODE_OPTIONS: `${await shippedNodeOptions()} --inspect-port=0 ${nodeOptions ?? ''}`,
+      ...shipped,
+      NODE_OPTIONS: `${shipped.NODE_OPTIONS ?? ''} --inspect-port=0 ${nodeOptions ?? ''}`,
       POD_CIDRS: '10.64.0.0/10,fd00:64::/32',
       ...settings
     }
