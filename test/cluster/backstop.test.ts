@@ -3,7 +3,7 @@
  * webhook and the backstop together.
  */
 import t from 'tap'
-import { createMany, editMany, end, finish, together, workloads } from './outageActs.ts'
+import { createMany, editMany, end, finish, hang, together, workloads } from './outageActs.ts'
 import { switchOnAndOff } from './outageSwitch.ts'
 import { groupOf, job, prepare, raise } from './outageStage.ts'
 
@@ -17,6 +17,7 @@ for (const backstop of [true, false])
     const stage = await raise(t, backstop)
     await t.test('the webhook at work: no pod is stamped twice, nothing is undone', (t) => together(t, stage))
     await t.test('mistakes in workloads are told by the webhook', (t) => workloads(t, stage))
+    await t.test('the webhook hangs', (t) => hang(t, stage))
     await prepare(stage)
     await Promise.all(WEBHOOKS.map((name) => stage.bed.ctl('kill', name)))
     await t.test('200 pods are created', (t) => createMany(t, stage))

@@ -53,6 +53,36 @@ export async function together(t: Test, stage: Stage): Promise<void> {
   await yard.empty(group)
 }
 
+/** Its replicas are there and say nothing, which is worse than gone: each call waits for its timeout. */
+export async function hang(t: Test, stage: Stage): Promise<void> {
+  const { bed, yard } = stage
+  const group = groupOf(stage, 0)
+  const replicas = ['webhook-0', 'webhook-1']
+  await Promise.all(replicas.map((name) => bed.ctl('pause', name)))
+  try {
+    const create = (namespace: string, name: string, value: string): Promise<number> =>
+      status(bed.api.call('POST', pods(namespace), pod(name, { [key(group)]: value })))
+    const answers = [
+      create('default', 'good', 'tcp:443'),
+      create('default', 'malformed', 'tpc:443'),
+      create('locked', 'unpermitted', 'tcp:443')
+    ]
+    t.same(await Promise.all(answers), [judged(stage, 0), judged(stage, 422), judged(stage, 403)])
+    t.equal(await status(bed.api.call('POST', pods('default'), pod('plain', { a: 'b' }))), 0, 'others are not held up')
+  } finally {
+    await Promise.all(replicas.map((name) => bed.ctl('resume', name)))
+    const dry = pod('probe', { [key(group)]: 'tcp:443' })
+    const probe = (): Promise<number> => status(bed.api.call('POST', `${pods('default')}?dryRun=All`, dry))
+    await yard.until('the webhook to answer again', async () => (await probe()) === 0)
+  }
+  await yard.delete('plain')
+  if (!stage.backstop) return
+  t.same((await yard.get('good'))?.metadata?.finalizers, [FINALIZER])
+  await yard.granted(group, ['tcp 443-443'], 'good')
+  await yard.delete('good')
+  await yard.empty(group)
+}
+
 export async function workloads(t: Test, { bed, groups: [group = ''] }: Stage): Promise<void> {
   const deployment = (value: string): KubeObject => ({
     apiVersion: 'apps/v1',
