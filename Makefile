@@ -16,9 +16,7 @@ demo: setup ## the whole product on an embedded cluster and EC2, told step by st
 .PHONY: test
 test: setup ## typecheck, lint, and every test; the last line is `N passed, N failed`
 	@scripts/require-tools 3.10
-	@tsc --noEmit
-	@eslint .
-	@prettier --check --log-level warn .
+	@$(MAKE) --no-print-directory lint
 	@node bed/main.ts programs
 	@node scripts/test.ts
 
@@ -58,8 +56,14 @@ bench: setup ## measure, and print a table of counts and ratios
 
 .PHONY: lint
 lint: setup ## typecheck, ESLint and prettier
-	@tsc --noEmit
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target eslint typecheck format
+
+.PHONY: eslint typecheck format
+eslint:
 	@eslint .
+typecheck:
+	@tsc --noEmit
+format:
 	@prettier --check --log-level warn .
 
 .PHONY: clean
