@@ -17,7 +17,7 @@ const setting: fc.Arbitrary<Setting> = fc.record({
 const wait = fc.oneof(
   { weight: 5, arbitrary: fc.constantFrom(10, 0, 50, 120) },
   { weight: 3, arbitrary: fc.integer({ min: 1, max: 2000 }) },
-  { weight: 2, arbitrary: fc.constantFrom(5000, 12_000, 20_000) }
+  { weight: 2, arbitrary: fc.constantFrom(5000, 12_000, 20_000, 150_000) }
 )
 
 function stepOf(isFit: (name: StepName) => boolean): fc.Arbitrary<Step> {

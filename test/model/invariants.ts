@@ -73,6 +73,7 @@ export class Invariants {
   readonly #askedAt = new Map<Place, Map<string, number>>()
   readonly #annotatedSince = new Map<string, number>()
   readonly #endedSince = new Map<string, number>()
+  readonly #finalizedSince = new Map<string, number>()
   /** When somebody took our tag off a rule of ours. */
   readonly untaggedAt = new Map<string, number>()
   readonly #madeAt = new Map<string, { readonly at: number; readonly by: number }>()
@@ -148,11 +149,14 @@ export class Invariants {
     return asking.refusedSince === undefined || now < asking.refusedSince + WITHDRAWN
   }
 
-  /** The pod of its name lives, asks for it, and shows no address of its family: it may hide it, as kubelets do for a while. */
-  #isHiddenClaim(groupId: SecurityGroupId, rule: ObservedRule): boolean {
+  /**
+   * The pod of its name lives, asks for it, and shows no address of its family: it may hide it, as kubelets do for a while.
+   * @param withdrawn how long it may take until a withdrawn permission counts
+   */
+  #isHiddenClaim(groupId: SecurityGroupId, rule: ObservedRule, withdrawn = WITHDRAWN): boolean {
     const pod = this.#world.cluster.named(rule.description.split('/')[2] ?? '')
     if (pod === undefined || pod.phase === 'Pending' || !this.#truth.isLiving(pod)) return false
-    if (!this.#truth.isPermitted(pod, groupId) && this.#world.clock.now() > this.#truth.turnedAt + WITHDRAWN)
+    if (!this.#truth.isPermitted(pod, groupId) && this.#world.clock.now() >= this.#truth.turnedAt + withdrawn)
       return false
     const address = rule.cidr.slice(0, rule.cidr.lastIndexOf('/'))
     if (pod.addresses.some((other) => familyOf(other) === familyOf(address))) return false
@@ -221,23 +225,22 @@ export class Invariants {
     const { clock, cluster } = this.#world
     const now = clock.now()
     const leader = this.#world.leader()
-    for (const uid of this.#endedSince.keys()) if (!cluster.pods.has(uid)) this.#endedSince.delete(uid)
+    for (const times of [this.#annotatedSince, this.#endedSince, this.#finalizedSince])
+      for (const uid of times.keys()) if (!cluster.pods.has(uid)) times.delete(uid)
     for (const pod of cluster.pods.values()) {
-      if (!pod.annotated) this.#annotatedSince.delete(pod.uid)
-      else if (!this.#annotatedSince.has(pod.uid)) this.#annotatedSince.set(pod.uid, now)
+      note(this.#annotatedSince, pod.uid, pod.annotated, now)
+      note(this.#endedSince, pod.uid, !this.#truth.isLiving(pod), now)
       // Nobody watches what has lost its label: the pass over all pods finds it, see atRest.
-      if (this.#truth.isLiving(pod) || !pod.finalized || !pod.labelled) {
-        this.#endedSince.delete(pod.uid)
-        continue
-      }
-      const since = this.#endedSince.get(pod.uid) ?? now
-      this.#endedSince.set(pod.uid, since)
+      note(this.#finalizedSince, pod.uid, pod.finalized && pod.labelled, now)
+      const since = this.#endedSince.get(pod.uid)
+      const finalizedSince = this.#finalizedSince.get(pod.uid)
+      if (since === undefined || finalizedSince === undefined) continue
       // That its node is gone a sweep finds; what the object shows the watch tells.
       const shown = endShown(pod, now)
       const known = Math.min(since + 1.5 * SWEEP, shown === undefined ? Infinity : Math.max(since, shown))
       const able = Math.max(this.#apiUpSince, leader === undefined ? now : leader.startedAt)
       const off = Math.abs(this.#world.wallOff)
-      if (now > Math.max(known, able) + HOLD + HELD_MARGIN + off)
+      if (now > Math.max(known, able, finalizedSince) + HOLD + HELD_MARGIN + off)
         this.wrong('held', `${pod.uid} ended ${String(now - since)} ms ago`)
     }
   }
@@ -411,8 +414,8 @@ export class Invariants {
     for (const [groupId, rules] of ec2.rules) {
       for (const rule of rules.values()) {
         const place = placeOf(groupId, ruleKey(rule))
-        const claimed = asked.get(place)?.some((asking) => this.#isClaimed(asking)) === true
-        if (rule.owned && !claimed && !this.#isHiddenClaim(groupId, rule))
+        const claimed = asked.get(place)?.some(({ refusedSince }) => refusedSince === undefined) === true
+        if (rule.owned && !claimed && !this.#isHiddenClaim(groupId, rule, 0))
           found.push({ invariant: 'leak', text: `leak at rest: ${place} (${rule.description})` })
       }
       const present = new Set([...rules.values()].map((rule) => placeOf(groupId, ruleKey(rule))))
@@ -434,4 +437,10 @@ export class Invariants {
     }
     return found
   }
+}
+
+/** Since when it is so. */
+function note(times: Map<string, number>, uid: string, is: boolean, now: number): void {
+  if (!is) times.delete(uid)
+  else if (!times.has(uid)) times.set(uid, now)
 }

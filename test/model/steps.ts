@@ -424,7 +424,7 @@ export const WEIGHTS: Readonly<Record<StepName, number>> = {
   nodeGone: 1,
   nodeBack: 2,
   podGC: 2,
-  permission: 2,
+  permission: 4,
   optIn: 2,
   foreign: 2,
   foreignGone: 2,

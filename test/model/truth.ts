@@ -18,6 +18,8 @@ export interface Flag {
 interface Holding {
   /** Addresses that it holds, reported or hidden by a blank status, and since when. */
   readonly held: ReadonlyMap<string, number>
+  /** Those that it hid when another pod came to name them: whoever missed that goes on taking it for their holder. */
+  readonly lost: ReadonlySet<string>
   /** Since when its status hides an address; undefined while it hides none. */
   readonly blankSince: number | undefined
 }
@@ -85,6 +87,15 @@ export class Truth {
     return true
   }
 
+  permitAll(): void {
+    for (const [key, { on }] of this.permissions) if (!on) this.turn(this.permissions, key)
+    for (const [groupId, { on }] of this.optIns) {
+      if (on) continue
+      this.turn(this.optIns, groupId)
+      this.#world.ec2.optIn(groupId, true)
+    }
+  }
+
   isLiving(pod: ObservedPod): boolean {
     const nodeGone = pod.nodeName !== undefined && !this.#world.cluster.nodes.has(pod.nodeName)
     return !nodeGone && endShown(pod, this.#world.clock.now()) === undefined
@@ -124,14 +135,16 @@ export class Truth {
     const blankSince = hidden.length === 0 ? undefined : (was?.blankSince ?? this.#world.clock.now())
     const now = this.#world.clock.now()
     const held = new Map([...after.addresses, ...hidden].map((address) => [address, was?.held.get(address) ?? now]))
-    this.#holdings.set(after.uid, { held, blankSince })
+    const lost = new Set([...(was?.lost ?? [])].filter((address) => !families.has(address.includes(':'))))
+    this.#holdings.set(after.uid, { held, lost, blankSince })
     for (const address of after.addresses) {
       if (was?.held.has(address) === true || !this.isLiving(after)) continue
       for (const [uid, holding] of this.#holdings) {
         const other = this.#world.cluster.pods.get(uid)
         if (uid === after.uid || other === undefined || other.addresses.includes(address)) continue
-        if (holding.held.has(address))
-          this.#holdings.set(uid, { ...holding, held: new Map([...holding.held].filter(([one]) => one !== address)) })
+        if (!holding.held.has(address)) continue
+        const held = new Map([...holding.held].filter(([one]) => one !== address))
+        this.#holdings.set(uid, { ...holding, held, lost: new Set([...holding.lost, address]) })
       }
     }
   }
@@ -153,9 +166,9 @@ export class Truth {
           (other) => other.labelled && other.addresses.includes(address) && startedLater(other, pod) === other
         )
         if (beaten) continue
-        const disputed = others.some(
-          (other) => startedLater(other, pod) === other || !other.addresses.includes(address)
-        )
+        const disputed =
+          others.some((other) => startedLater(other, pod) === other || !other.addresses.includes(address)) ||
+          living.some((other) => this.#holdings.get(other.uid)?.lost.has(address) && startedLater(other, pod) === other)
         for (const groupId of groups) {
           const asking: Asking = {
             pod,
