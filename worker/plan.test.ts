@@ -203,14 +203,18 @@ t.test('what was read before our time is not revoked where a claim is missing th
   t.equal(planChanges(new Map(), viewOf([ours(a)]), before, ROOM).revoke.length, 1)
 })
 
-t.test('a rule that a wider one of its pod covers stays until that is there', async (t) => {
+t.test('a rule that lets in what another one of its pod is to let in stays until that is there', async (t) => {
   const wide = { ...rule(1), toPort: 9 }
   const left = (wanted: Rule, there: ObservedRule[], background = keptForEditor, quota = ROOM) =>
     planChanges(claimsOf(claimOf(wanted, 20)), viewOf(there), background, quota).revoke.map(ruleKey)
   t.same(left(wide, [ours(a), ours(rule(10))]), [ruleKey(rule(10))])
   t.same(left({ ...a, protocol: 'all' as Protocol, fromPort: -1, toPort: -1 }, [ours(a)]), [])
   t.same(left(wide, [ours(a), ours(wide)]), [ruleKey(a)], 'it is there')
-  t.same(left(a, [ours(wide)]), [ruleKey(wide)], 'nobody asks for all of it')
+  t.same(left(a, [ours(wide)]), [], 'part of it is asked for all along')
+  t.same(left({ ...wide, fromPort: 5, toPort: 20 }, [ours(wide)]), [], 'likewise')
+  t.same(left({ ...wide, fromPort: 10, toPort: 20 }, [ours(wide)]), [ruleKey(wide)], 'nothing of it is')
+  t.same(left({ ...a, protocol: 'udp' as Protocol }, [ours(a)]), [ruleKey(a)], 'another protocol')
+  t.same(left(a, [{ ...ours(a), protocol: 'all' as Protocol, fromPort: -1, toPort: -1 }]), [])
   t.same(left({ ...wide, cidr: '10.64.0.8/32' }, [ours(a)]), [ruleKey(a)], 'at another address')
   t.same(left(wide, [ours(a)], EXPLAINED), [ruleKey(a)], "another pod's")
   t.same(left(wide, [ours(a)], EXPLAINED, FULL), [ruleKey(a)], 'in a full group')

@@ -107,10 +107,10 @@ export function planChanges(
     } else waiting.push(claim)
   }
   const makesRoom = ({ cidr }: Rule): boolean => !fits(familyOf(cidr))
-  // Whoever widens a range keeps the narrow one until the wide one is there.
+  // Whoever widens, narrows or shifts a range keeps what it has until the new one is there: what both let in is wanted all along.
   const leaned = (rule: ObservedRule): boolean => {
     const uid = makesRoom(rule) ? undefined : background.keptFor(rule)
-    return uid !== undefined && authorize.some((claim) => claim.pod.uid === uid && covers(claim.rule, rule))
+    return uid !== undefined && authorize.some((claim) => claim.pod.uid === uid && overlap(claim.rule, rule))
   }
   return {
     modify,
@@ -122,11 +122,11 @@ export function planChanges(
   }
 }
 
-/** Whether whatever passes by the second passes by the first too. */
-function covers(wide: Rule, narrow: Rule): boolean {
-  if (wide.cidr !== narrow.cidr) return false
-  if (wide.protocol === 'all') return true
-  return wide.protocol === narrow.protocol && wide.fromPort <= narrow.fromPort && narrow.toPort <= wide.toPort
+/** Whether anything passes by both. */
+function overlap(one: Rule, other: Rule): boolean {
+  if (one.cidr !== other.cidr) return false
+  if (one.protocol === 'all' || other.protocol === 'all') return true
+  return one.protocol === other.protocol && one.fromPort <= other.toPort && other.fromPort <= one.toPort
 }
 
 /** What a lost reply left open is settled by saying again what it is to be: a claim decides, and without one it is spare. */
