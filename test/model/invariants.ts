@@ -237,7 +237,8 @@ export class Invariants {
       if (since === undefined || finalizedSince === undefined) continue
       // That its node is gone a sweep finds; what the object shows the watch tells.
       const shown = endShown(pod, now)
-      const known = Math.min(since + 1.5 * SWEEP, shown === undefined ? Infinity : Math.max(since, shown))
+      const found = Math.max(since, finalizedSince) + 1.5 * SWEEP
+      const known = Math.min(found, shown === undefined ? Infinity : Math.max(since, shown))
       const able = Math.max(this.#apiUpSince, leader === undefined ? now : leader.startedAt)
       const off = Math.abs(this.#world.wallOff)
       if (now > Math.max(known, able, finalizedSince) + HOLD + HELD_MARGIN + off)
