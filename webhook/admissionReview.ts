@@ -26,28 +26,28 @@ const API_VERSION = 'admission.k8s.io/v1'
 /** @throws MalformedReview when the body is not an AdmissionReview request */
 export function decode(body: unknown): AdmissionRequest {
   const review = look(body, '')
-  if (review.at('apiVersion').string() !== API_VERSION || review.at('kind').string() !== 'AdmissionReview')
+  if (review.text('apiVersion') !== API_VERSION || review.text('kind') !== 'AdmissionReview')
     throw new MalformedReview(`body must be an AdmissionReview of ${API_VERSION}`)
   const request = review.at('request')
-  const subresource = request.at('subResource').string() ?? ''
-  const resource = required(request.at('resource').at('resource'))
+  const subresource = request.text('subResource') ?? ''
+  const resource = required(request.at('resource'), 'resource')
   return {
-    uid: required(request.at('uid')),
-    kind: required(request.at('kind').at('kind')),
+    uid: required(request, 'uid'),
+    kind: required(request.at('kind'), 'kind'),
     resource: subresource === '' ? resource : `${resource}/${subresource}`,
-    operation: required(request.at('operation')),
-    namespace: request.at('namespace').string() ?? '',
-    name: request.at('name').string() ?? '',
-    username: request.at('userInfo').at('username').string() ?? '',
+    operation: required(request, 'operation'),
+    namespace: request.text('namespace') ?? '',
+    name: request.text('name') ?? '',
+    username: request.at('userInfo').text('username') ?? '',
     dryRun: request.at('dryRun').boolean() ?? false,
     object: request.at('object'),
     oldObject: request.at('oldObject')
   }
 }
 
-function required(place: Place): string {
-  const text = place.string() ?? ''
-  if (text === '') throw new MalformedReview(`${place.path} must be set`)
+function required(place: Place, key: string): string {
+  const text = place.text(key) ?? ''
+  if (text === '') throw new MalformedReview(`${place.at(key).path} must be set`)
   return text
 }
 
@@ -138,7 +138,7 @@ export function withoutObjects(request: AdmissionRequest): AdmissionRequest {
 export function objectName(request: AdmissionRequest): string {
   if (request.name !== '') return request.name
   const metadata = request.object.at('metadata')
-  return metadata.at('name').string() ?? metadata.at('generateName').string() ?? ''
+  return metadata.text('name') ?? metadata.text('generateName') ?? ''
 }
 
 /** The API server cuts single warnings at 256 characters and drops all when together they pass 4096. */

@@ -5,6 +5,7 @@ t.test('absent, null and there', async (t) => {
   const place = look({ a: { b: 'x' }, n: null, list: ['y', null] }, '')
   t.equal(place.at('a').at('b').string(), 'x')
   t.equal(place.at('n').at('deeper').string(), undefined)
+  t.same([place.at('a').text('b'), place.text('n'), place.text('nothing'), place.at('n').text('deeper')], ['x', undefined, undefined, undefined])
   t.equal(place.at('nothing').at('deeper').boolean(), undefined)
   t.same(place.at('nothing').strings(), {})
   t.same([...place.at('nothing').list()], [])
@@ -18,6 +19,8 @@ t.test('what has the wrong type is named by its path', async (t) => {
   const place = look({ a: { b: 1, c: { d: 2 } }, list: [{ e: [] }] }, '')
   const cases: [() => unknown, string][] = [
     [() => place.at('a').at('b').string(), 'a.b must be a string'],
+    [() => place.at('a').text('b'), 'a.b must be a string'],
+    [() => place.at('list').text('b'), 'list must be an object'],
     [() => place.at('a').at('b').at('c'), 'a.b must be an object'],
     [() => place.at('list').at('c'), 'list must be an object'],
     [() => place.at('a').at('b').boolean(), 'a.b must be true or false'],
@@ -35,6 +38,7 @@ t.test('nothing is inherited', async (t) => {
   const place = look(JSON.parse('{"__proto__": {"polluted": "yes"}}'), '')
   t.equal(place.at('polluted').string(), undefined)
   t.equal(place.at('constructor').value, undefined)
+  t.equal(place.text('polluted'), undefined)
   t.equal(place.at('__proto__').at('polluted').string(), 'yes')
 })
 

@@ -14,6 +14,8 @@ export interface Place {
   readonly value: unknown
   at(key: string): Place
   string(): string | undefined
+  /** `at(key).string()`, the most that is ever asked of a review. */
+  text(key: string): string | undefined
   boolean(): boolean | undefined
   /** A map from string to string; empty when absent. */
   strings(): Readonly<Record<string, string>>
@@ -84,6 +86,12 @@ class Spot implements Place {
     throw this.#expect('a string')
   }
 
+  text(key: string): string | undefined {
+    const held = this.value
+    const found = isRecord(held) && Object.hasOwn(held, key) ? held[key] : undefined
+    return typeof found === 'string' ? found : this.at(key).string()
+  }
+
   boolean(): boolean | undefined {
     const held = this.value
     if (held === undefined || typeof held === 'boolean') return held
@@ -106,7 +114,7 @@ class Spot implements Place {
   }
 
   *#each(items: readonly unknown[]): Generator<Place> {
-    for (const [index, item] of items.entries()) yield new Spot(item, `[${index}]`, this)
+    for (let index = 0; index < items.length; index++) yield new Spot(items[index], `[${index}]`, this)
   }
 
   #expect(type: string): MalformedReview {

@@ -30,8 +30,8 @@ export interface Pod extends PodShape {
  */
 export function readPod(place: Place, created: boolean): Pod {
   const shape = readShape(place, '')
-  const phase = place.at('status').at('phase').string()
-  const deleting = place.at('metadata').at('deletionTimestamp').string() !== undefined
+  const phase = place.at('status').text('phase')
+  const deleting = place.at('metadata').text('deletionTimestamp') !== undefined
   return {
     ...shape,
     mirror: Object.hasOwn(shape.annotations, MIRROR_POD_KEY),
@@ -89,7 +89,7 @@ export function hasController(place: Place): boolean {
 
 function readShape(place: Place, base: string): PodShape {
   const [metadata, spec] = [place.at('metadata'), place.at('spec')]
-  const account = spec.at('serviceAccountName').string() ?? ''
+  const account = spec.text('serviceAccountName') ?? ''
   return {
     base,
     annotations: metadata.at('annotations').strings(),

@@ -7,6 +7,8 @@ import type { RuleRequest } from '../shared/rules.ts'
  * @param pods how many pods with these requests there will be
  */
 export function warnOfShare(requests: readonly RuleRequest[], rulesPerGroup: number, pods: number): string[] {
+  // Nearly all pods: if all were of one group, no limit of describeShare would be near.
+  if (requests.length * Math.max(pods, 4) <= rulesPerGroup) return []
   const groups = Map.groupBy(requests, ({ groupId }) => groupId)
   return [...groups].flatMap(([groupId, wanted]) => describeShare(groupId, rulesOfAPod(wanted), rulesPerGroup, pods))
 }

@@ -1,5 +1,5 @@
 /** The decision: is what this request leaves behind well-formed, and whose permission does it need? Pure. */
-import { changedKeys, ours, parseAnnotations } from '../shared/annotation.ts'
+import { changedKeys, ourKeys, parseAnnotations } from '../shared/annotation.ts'
 import { readKey } from '../shared/annotationKey.ts'
 import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, PREFIX, READINESS_GATE_KEY } from '../shared/names.ts'
 import { annotationField } from '../shared/violation.ts'
@@ -56,7 +56,7 @@ function validateTemplate(request: AdmissionRequest, rulesPerGroup: number): Ver
   const verdict = more
     ? { ...ALLOWED, warnings: warnOfShare(parseAnnotations(template.annotations).requests, rulesPerGroup, pods) }
     : judge(request, template, { changed, unstamped: [], unpermitted: 'warn', rulesPerGroup, pods })
-  const own = Object.keys(ours(request.object.at('metadata').at('annotations').strings()))
+  const own = ourKeys(request.object.at('metadata').at('annotations').strings())
   const misplaced = own.filter((key) => !Object.hasOwn(template.annotations, key))
   if (misplaced.length === 0) return verdict
   return { ...verdict, warnings: [warnOfMisplaced(misplaced, template.base), ...verdict.warnings] }
@@ -70,7 +70,7 @@ function changedInTemplate(old: PodShape | undefined, template: PodShape): reado
 }
 
 function warnOfMisplaced(keys: readonly string[], base: string): string {
-  const [first = '', ...more] = keys.toSorted()
+  const [first = '', ...more] = keys
   const which = more.length === 0 ? ': has' : ` and ${more.length} more: have`
   return `${annotationField(first)}${which} no effect here: kube-sg reads what is on the pods; write it below ${base}.metadata.annotations`
 }
@@ -130,7 +130,7 @@ function need(namespace: string, shape: PodShape, changed: readonly string[], gr
 
 /** A pod that has no rules never has them in effect. */
 function waitsForNothing(shape: PodShape): boolean {
-  return asksForGate(shape) && Object.keys(ours(shape.annotations)).every((key) => key === READINESS_GATE_KEY)
+  return asksForGate(shape) && ourKeys(shape.annotations).every((key) => key === READINESS_GATE_KEY)
 }
 
 function gateOfNothing(base: string): Violation {
