@@ -19,8 +19,11 @@ const { outputFiles } = await build({
   mainFields: ['module', 'main'],
   // Packages inside are CommonJS still, and call require.
   banner: { js: "import{createRequire}from'module';const require=createRequire(import.meta.url);" },
-  // Names and lines stay, so that stack traces can be read; an uncaught error would print a line of megabytes.
+  // Names stay, so that stack traces can be read, and lines are short, for an uncaught error prints the one it comes from. The text is kept in
+  // memory as long as the process lives, and so is a number for each line: blanks and breaks are two megabytes.
   minifySyntax: true,
+  minifyWhitespace: true,
+  lineLimit: 160,
   legalComments: 'none',
   logLevel: 'warning'
 })
