@@ -85,3 +85,22 @@ t.test('who begins to lead takes no pod of a lost node for the holder of an addr
     []
   )
 })
+
+t.test('MAX_HOLD begins anew with the end of a pod whose node had been gone, and was back', async (t) => {
+  const world = createWorld([GROUP])
+  const released: number[] = []
+  world.cluster.onRelease = () => released.push(world.clock.now())
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  world.ec2.denied.add('RevokeSecurityGroupIngress')
+  world.cluster.nodes.clear()
+  await world.clock.advance(100_000)
+  world.cluster.addNode('node-0')
+  await world.clock.advance(100_000)
+  complete(world, 'a')
+  const end = world.clock.now()
+  await world.clock.advance(200_000)
+  t.equal(released.length, 1)
+  t.ok((released[0] ?? 0) >= end + 120_000)
+})

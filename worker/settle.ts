@@ -86,6 +86,8 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
       holds.forget(uid)
       return {}
     }
+    // Whose node is back lives on: his next end is another one.
+    if (view.end === undefined) holds.forget(uid)
     if (view.end === undefined && view.pod.annotated) return serveLiving(deps, view, { putAt, passingSince })
     if (!view.pod.finalized) return {}
     const verdict = mayRelease(view, releaseFacts(deps, view), holds.heldFor(view), deps.maxHold)
@@ -116,10 +118,7 @@ function createHolds({ now, wallClock }: Pick<SettleDeps, 'now' | 'wallClock'>):
   const endedAt = new Map<string, number>()
   return {
     heldFor({ end, pod }) {
-      if (end === undefined) {
-        endedAt.delete(pod.uid)
-        return 0
-      }
+      if (end === undefined) return 0
       const at = endedAt.get(pod.uid) ?? now() - Math.max(0, wallClock() - end.at)
       endedAt.set(pod.uid, at)
       return now() - at
