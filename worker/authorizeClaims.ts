@@ -22,11 +22,19 @@ export async function authorizeClaims(
   // What a lost reply may have made goes into calls of its own: a duplicate there must not keep the others out.
   const { unseen } = deps.book.view(groupId)
   const isPossible = ({ rule }: Claim): boolean => unseen.has(ruleKey(rule))
+  let full: Ec2Failure | undefined
   for (const part of [claims.filter((claim) => !isPossible(claim)), claims.filter(isPossible)]) {
     for (let start = 0; start < part.length; start += MAX_RULES_PER_CALL) {
-      await authorizeBatch(deps, groupId, part.slice(start, start + MAX_RULES_PER_CALL), failed)
+      // Whoever learns from it that the group is full takes all for sent, and those of the other family may have room.
+      try {
+        await authorizeBatch(deps, groupId, part.slice(start, start + MAX_RULES_PER_CALL), failed)
+      } catch (error) {
+        if (!(error instanceof Ec2Failure) || error.kind !== 'quota') throw error
+        full ??= error
+      }
     }
   }
+  if (full !== undefined) throw full
 }
 
 async function authorizeBatch(

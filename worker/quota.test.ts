@@ -98,3 +98,19 @@ t.test('each family has its own quota', async (t) => {
     ['RulesInEffect', 'RulesInEffect', 'RuleQuotaExceeded']
   )
 })
+
+t.test('a family is full only when its claims were sent, whatever became of the other one', async (t) => {
+  const world = createWorld([GROUP], { POD_CIDRS: '10.64.0.0/16,fd00:64::/64' })
+  world.ec2.quota = 2
+  world.restart()
+  await runPod(world, 'z', '10.64.0.9')
+  await world.clock.advance(5000)
+  world.ec2.faults = ['lostBefore']
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(200)
+  t.same(world.ec2.faults, [])
+  for (const name of ['b', 'c', 'd']) await runPod(world, name, `fd00:64::${name}`)
+  await world.clock.advance(15_000)
+  const sources = [...(world.ec2.rules.get(GROUP)?.values() ?? [])].map(({ cidr }) => cidr).sort()
+  t.same(sources, ['10.64.0.1/32', '10.64.0.9/32', 'fd00:64::b/128', 'fd00:64::c/128'])
+})
