@@ -1,8 +1,13 @@
-/** What the webhook adds to the creation of a pod, as its client sees it: on the bed's API server, in turns with and without. */
+/**
+ * What the webhook adds to the creation of a pod, as its client sees it: on the bed's API server, in turns without any
+ * webhook, with a bare server in its place, and with ours. What the bare one adds is the API server's own work for two calls.
+ */
 import { readFile } from 'node:fs/promises'
 import { eventually, startBed } from '../bed/bed.ts'
 import type { Bed, KubeObject } from '../bed/bed.ts'
 import { largestValues } from './admissionReviews.ts'
+import { selfSigned } from '../webhook/tlsFixture.ts'
+import { spawnBare } from './admissionServers.ts'
 import { quantileOf } from './table.ts'
 import type { BenchOptions, Row, Section } from './table.ts'
 
@@ -13,12 +18,17 @@ export const latencyBench: Section = {
 }
 
 const SMALL = { 'sg-0123abcd': 'tcp:443,tcp:5000-5050' }
+
 async function run({ full, tell }: BenchOptions): Promise<readonly Row[]> {
   const bed = await startBed({ name: `bench-${process.pid}`, webhooks: 1, workers: 0, kwok: false })
+  const pair = await selfSigned('localhost')
+  const bare = await spawnBare(pair, { BARE_FOR: PREFIXES.bare })
   try {
     await permitAll(bed)
     await callStraight(bed)
-    await eventually('the permission', () => create(bed, ours(SMALL)).then(() => true))
+    await callBare(bed, bare.port, pair.cert)
+    await eventually('the permission', () => create(bed, 'ours', SMALL).then(() => true))
+    await eventually('the bare server', async () => isStamped(await create(bed, 'bare', SMALL)))
     const rows: Row[] = []
     for (const [what, values, goals] of [
       ['one annotation', SMALL, { 0.5: '< 1 ms', 0.95: '< 2 ms' }],
@@ -26,56 +36,58 @@ async function run({ full, tell }: BenchOptions): Promise<readonly Row[]> {
     ] as const) {
       tell(what)
       const times = await measure(bed, values, full ? 2000 : 400)
-      for (const quantile of [0.5, 0.95] as const) rows.push(rowOf(what, quantile, goals[quantile], times))
+      for (const quantile of [0.5, 0.95] as const) rows.push(...rowsOf(what, quantile, goals[quantile], times))
     }
     return rows
   } finally {
+    bare.child.kill('SIGKILL')
     await bed.stop()
   }
 }
 
-interface Times {
-  /** Milliseconds. */
-  readonly without: readonly number[]
-  readonly with: readonly number[]
-}
+/** Annotations of as many bytes that are nobody's business, the bare server's, and ours. */
+const PREFIXES = { none: 'eg.amazonaws.com', bare: 'fg.amazonaws.com', ours: 'sg.amazonaws.com' } as const
 
-async function measure(bed: Bed, values: Readonly<Record<string, string>>, pairs: number): Promise<Times> {
-  const [without, withOurs]: [number[], number[]] = [[], []]
-  for (let pair = -50; pair < pairs; pair++) {
-    const turns = [
-      { times: without, annotations: foreign(values) },
-      { times: withOurs, annotations: ours(values) }
-    ]
-    for (const { annotations, times } of pair % 2 === 0 ? turns : turns.reverse()) {
+type Whose = keyof typeof PREFIXES
+
+/** Milliseconds. */
+type Times = Readonly<Record<Whose, number[]>>
+
+async function measure(bed: Bed, values: Readonly<Record<string, string>>, rounds: number): Promise<Times> {
+  const times: Times = { none: [], bare: [], ours: [] }
+  const turns: readonly Whose[] = ['none', 'bare', 'ours']
+  for (let round = -50; round < rounds; round++)
+    for (const whose of round % 2 === 0 ? turns : turns.toReversed()) {
       const startedAt = performance.now()
-      await create(bed, annotations)
-      if (pair >= 0) times.push(performance.now() - startedAt)
+      await create(bed, whose, values)
+      if (round >= 0) times[whose].push(performance.now() - startedAt)
     }
-  }
-  return { without, with: withOurs }
+  return times
 }
 
-function rowOf(what: string, quantile: number, goal: string, times: Times): Row {
-  const [without, withOurs] = [quantileOf(times.without, quantile), quantileOf(times.with, quantile)]
-  const value = `${(withOurs - without).toFixed(2)} ms (${withOurs.toFixed(2)} with, ${without.toFixed(2)} without)`
-  return { measure: `added to the creation of a pod with ${what}, P${quantile * 100}`, goal, value }
+function rowsOf(what: string, quantile: number, goal: string, times: Times): Row[] {
+  const [none, bare, ours] = [times.none, times.bare, times.ours].map((all) => quantileOf(all, quantile))
+  const added = (whole = NaN): string => `${(whole - (none ?? NaN)).toFixed(2)} ms`
+  const measure = `added to the creation of a pod with ${what}, P${quantile * 100}`
+  return [
+    { measure, goal, value: `${added(ours)} (to ${none?.toFixed(2) ?? ''})` },
+    { measure: `${measure}, by two calls of a bare server`, goal: '', value: added(bare) }
+  ]
 }
-
-const ours = (values: Readonly<Record<string, string>>) => annotate('sg.amazonaws.com/', values)
-/** As many bytes that are none of our business. */
-const foreign = (values: Readonly<Record<string, string>>) => annotate('eg.amazonaws.com/', values)
-const annotate = (prefix: string, values: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
-  Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]))
 
 /** Nobody schedules it: the API server has nothing else to do. */
-const create = (bed: Bed, annotations: Readonly<Record<string, string>>): Promise<KubeObject> =>
+const create = (bed: Bed, whose: Whose, values: Readonly<Record<string, string>>): Promise<KubeObject> =>
   bed.api.call('POST', '/api/v1/namespaces/default/pods', {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { generateName: 'bench-', annotations },
+    metadata: { generateName: 'bench-', annotations: annotate(PREFIXES[whose], values) },
     spec: { schedulerName: 'nobody', containers: [{ name: 'app', image: 'example.com/app' }] }
   })
+
+const annotate = (prefix: string, values: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}/${name}`, value]))
+
+const isStamped = ({ metadata }: KubeObject): boolean => (metadata?.finalizers ?? []).length > 0
 
 async function permitAll(bed: Bed): Promise<void> {
   const metadata = { name: 'use-sg', namespace: 'default' }
@@ -108,5 +120,20 @@ async function callStraight(bed: Bed): Promise<void> {
     const webhooks = configuration.webhooks as { clientConfig: { service: { port: number } } }[]
     for (const { clientConfig } of webhooks) clientConfig.service.port = port
     await bed.api.call('PUT', path, { ...configuration, webhooks })
+  }
+}
+
+/** Configurations that differ from ours in the prefix and the address alone. */
+async function callBare(bed: Bed, port: number, ca: string): Promise<void> {
+  for (const resource of ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations']) {
+    const path = `/apis/admissionregistration.k8s.io/v1/${resource}`
+    const ours = JSON.stringify(await bed.api.call('GET', `${path}/kube-sg`))
+    const { apiVersion, kind, webhooks } = JSON.parse(ours.replaceAll(PREFIXES.ours, PREFIXES.bare)) as KubeObject
+    const caBundle = Buffer.from(ca).toString('base64')
+    const called = (webhooks as { clientConfig: { service: { path: string } } }[]).map((webhook) => ({
+      ...webhook,
+      clientConfig: { url: `https://localhost:${port}${webhook.clientConfig.service.path}`, caBundle }
+    }))
+    await bed.api.call('POST', path, { apiVersion, kind, metadata: { name: 'bench-bare' }, webhooks: called })
   }
 }

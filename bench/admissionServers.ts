@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { files, mount, selfSigned } from '../webhook/tlsFixture.ts'
 import type { TestPair } from '../webhook/tlsFixture.ts'
 import type { Counted, Round } from './admissionLoad.ts'
+import { shippedEnvironment } from './shippedEnvironment.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -45,27 +46,20 @@ export async function openArena(): Promise<Arena> {
   await writeFile(kubeconfig, kubeconfigOf(permitting.port))
   const client = fork(join(import.meta.dirname, 'admissionLoad.ts'))
   const children: ChildProcess[] = [client]
-  const started = async (child: ChildProcess, ready: () => Promise<number>): Promise<MeasuredServer> => {
-    const startedAt = performance.now()
-    children.push(child)
-    const port = await ready()
-    return measured(child, port, performance.now() - startedAt)
-  }
   return {
     ca: pair.cert,
-    bare() {
-      const child = spawn(process.execPath, [join(import.meta.dirname, 'admissionBare.ts')], {
-        env: { ...process.env, BARE_CERT: pair.cert, BARE_KEY: pair.key },
-        stdio: ['ignore', 'pipe', 'inherit']
-      })
-      return started(child, async () => {
-        const [line] = (await once(child.stdout, 'data')) as [Buffer]
-        return (JSON.parse(line.toString()) as { port: number }).port
-      })
+    async bare() {
+      const startedAt = performance.now()
+      const { child, port } = await spawnBare(pair)
+      children.push(child)
+      return measured(child, port, performance.now() - startedAt)
     },
     async webhook() {
       const { child, ready } = await spawnWebhook(directory, pair, kubeconfig)
-      return started(child, ready)
+      const startedAt = performance.now()
+      children.push(child)
+      const port = await ready()
+      return measured(child, port, performance.now() - startedAt)
     },
     load: (round) => askLoad(client, { ...round, ca: pair.cert }),
     async close() {
@@ -74,6 +68,16 @@ export async function openArena(): Promise<Arena> {
       await rm(directory, { recursive: true, force: true })
     }
   }
+}
+
+/** Started, and listening; its heap and its malloc are set as the webhook's are. */
+export async function spawnBare(pair: TestPair, more: Readonly<Record<string, string>> = {}) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'admissionBare.ts')], {
+    env: { ...process.env, ...(await shippedEnvironment('30-webhook.yaml')), BARE_CERT: pair.cert, BARE_KEY: pair.key, ...more },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  const [line] = (await once(child.stdout, 'data')) as [Buffer]
+  return { child, port: (JSON.parse(line.toString()) as { port: number }).port }
 }
 
 let webhooks = 0
@@ -85,6 +89,7 @@ async function spawnWebhook(directory: string, pair: TestPair, kubeconfig: strin
   await mount(tls, files(pair))
   const [port, health] = [await freePort(), await freePort()]
   const env = {
+    ...(await shippedEnvironment('30-webhook.yaml')),
     KUBECONFIG: kubeconfig,
     TLS_DIR: tls,
     PORT: String(port),

@@ -1,12 +1,13 @@
 /** The worker as it ships: one bundled file, run as a process of its own, and what it costs. */
 import { execFile, spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { eventually } from '../bed/bed.ts'
 import { AWS_APART, awsOf, REGION } from '../bed/ec2Process.ts'
+import { shippedEnvironment } from './shippedEnvironment.ts'
 
 export interface BenchedWorker {
   readonly pid: number
@@ -42,13 +43,6 @@ export async function bundle(): Promise<string> {
   return folder
 }
 
-/** What the Deployment sets that decides about memory. */
-async function shippedEnvironment(): Promise<Readonly<Record<string, string>>> {
-  const manifest = await readFile(join(import.meta.dirname, '..', 'manifests', '40-worker.yaml'), 'utf8')
-  const found = manifest.matchAll(/- name: (NODE_OPTIONS|MALLOC_\w+)\n +value: '?([^'\n]+)/g)
-  return Object.fromEntries([...found].map(([, name = '', value = '']) => [name, value]))
-}
-
 export async function startWorker({
   apiUrl,
   ec2Url,
@@ -59,7 +53,7 @@ export async function startWorker({
   const folder = await mkdtemp(join(tmpdir(), 'kube-sg-bench-'))
   const kubeconfig = join(folder, 'kubeconfig')
   await writeFile(kubeconfig, kubeconfigOf(apiUrl))
-  const shipped = await shippedEnvironment()
+  const shipped = await shippedEnvironment('40-worker.yaml')
   const startedAt = Date.now()
   const child = spawn(process.execPath, [file], {
     stdio: ['ignore', 'pipe', 'pipe'],
