@@ -73,7 +73,13 @@ export async function openArena(): Promise<Arena> {
 /** Started, and listening; its heap and its malloc are set as the webhook's are. */
 export async function spawnBare(pair: TestPair, more: Readonly<Record<string, string>> = {}) {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'admissionBare.ts')], {
-    env: { ...process.env, ...(await shippedEnvironment('30-webhook.yaml')), BARE_CERT: pair.cert, BARE_KEY: pair.key, ...more },
+    env: {
+      ...process.env,
+      ...(await shippedEnvironment('30-webhook.yaml')),
+      BARE_CERT: pair.cert,
+      BARE_KEY: pair.key,
+      ...more
+    },
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const [line] = (await once(child.stdout, 'data')) as [Buffer]
