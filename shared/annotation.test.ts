@@ -416,6 +416,11 @@ t.test('past a limit only the limit is told, and what is past it is not read', a
   t.equal(messages('tpc:1,tcp:0, tpc:1,tcp:0').length, 2, 'the same mistake again is told once')
 })
 
+t.test('the groups that are named, with faults too, but not where nothing is written', async (t) => {
+  const groups = (value: string) => parseAnnotations({ [key(A)]: value }).groups
+  t.same([groups('tpc:1'), groups('tcp:1,'), groups(' , '), groups('')], [[A], [A], [], []])
+})
+
 t.test('blanks inside an item are kept, however many', async (t) => {
   t.same(messages(`x${' '.repeat(4050)}x`), [PROTOCOLS])
   t.same(printed(`${' \t'.repeat(1000)}tcp:1${'\t '.repeat(1000)}`), [`${A} tcp:1`])

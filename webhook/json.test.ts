@@ -5,7 +5,10 @@ t.test('absent, null and there', async (t) => {
   const place = look({ a: { b: 'x' }, n: null, list: ['y', null] }, '')
   t.equal(place.at('a').at('b').string(), 'x')
   t.equal(place.at('n').at('deeper').string(), undefined)
-  t.same([place.at('a').text('b'), place.text('n'), place.text('nothing'), place.at('n').text('deeper')], ['x', undefined, undefined, undefined])
+  t.same(
+    [place.at('a').text('b'), place.text('n'), place.text('nothing'), place.at('n').text('deeper')],
+    ['x', undefined, undefined, undefined]
+  )
   t.equal(place.at('nothing').at('deeper').boolean(), undefined)
   t.same(place.at('nothing').strings(), {})
   t.same([...place.at('nothing').list()], [])
@@ -29,7 +32,8 @@ t.test('what has the wrong type is named by its path', async (t) => {
     [() => place.at('a').list(), 'a must be a list'],
     [() => [...place.at('list').list()][0]?.at('e').string(), 'list[0].e must be a string'],
     [() => look([], '').at('a'), 'body must be an object'],
-    [() => look('text', '').at('a'), 'body must be an object']
+    [() => look('text', '').at('a'), 'body must be an object'],
+    [() => look('text', '').text('0'), 'body must be an object']
   ]
   for (const [read, message] of cases) t.throws(read, new MalformedReview(message))
 })

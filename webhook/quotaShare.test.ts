@@ -20,6 +20,7 @@ t.test('more than a group can hold for all pods of a workload', async (t) => {
     'sg-0123abcd: 3 pods of 2 rules each need 6, and a group holds 5: pods will wait for others to end'
   ])
   t.same(warnings('tcp:1,tcp:3', 10, 5), [], 'all of it may be taken')
+  t.equal(warnings('tcp:1', 60, 61).length, 2, 'one rule each, of many pods')
 })
 
 t.test('more than a quarter for one pod', async (t) => {
