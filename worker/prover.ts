@@ -12,6 +12,8 @@ export interface ProverOptions {
   readonly clusterId: string
   /** Whatever its object says, the pod keeps no rule of the group: its node is gone, or its use of the group was withdrawn. */
   readonly hasLostClaim: (groupId: SecurityGroupId, pod: ObservedPod) => boolean
+  /** A pod without our label, as it is now. */
+  readonly onUnlabelled: (pod: ObservedPod) => void
   readonly now: () => number
   readonly logger: Logger
 }
@@ -32,7 +34,7 @@ const LOOK_AGAIN = 30_000
 const SOON = 500
 
 /** @returns proofs for some of the orphans; it rejects when the API server could not be asked */
-export function createProver({ cluster, clusterId, hasLostClaim, logger, now }: ProverOptions): Prover {
+export function createProver({ cluster, clusterId, hasLostClaim, logger, now, onUnlabelled }: ProverOptions): Prover {
   const lookedAt = new Map<string, number>()
   return async (groupId, orphans) => {
     for (const [id, at] of lookedAt) if (at + LOOK_AGAIN <= now()) lookedAt.delete(id)
@@ -46,6 +48,7 @@ export function createProver({ cluster, clusterId, hasLostClaim, logger, now }: 
       const described = named === undefined ? undefined : await cluster.pod(named.namespace, named.name)
       const atAddress = address === undefined ? [] : await cluster.podsAt(address)
       const near = described === undefined ? atAddress : [...atAddress, described]
+      for (const pod of near) if (!pod.labelled) onUnlabelled(pod)
       const able = near.filter((pod) => !hasLostClaim(groupId, pod))
       const orphan = isProvenOrphan(groupId, rule, able, now())
       const keys = { securityGroupID: groupId, ruleID: rule.id, cidr: rule.cidr, description: rule.description }

@@ -104,3 +104,18 @@ t.test('MAX_HOLD begins anew with the end of a pod whose node had been gone, and
   t.equal(released.length, 1)
   t.ok((released[0] ?? 0) >= end + 120_000)
 })
+
+t.test('a pod that lost its label before anybody watched it is found by its rule', async (t) => {
+  const world = createWorld([GROUP])
+  world.standby()
+  world.cluster.breakWatches()
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  world.takeOver()
+  await world.clock.advance(2000)
+  world.cluster.edit('a', { labelled: false })
+  await world.clock.advance(90_000)
+  t.equal(world.cluster.named('a')?.labelled, true)
+  t.same(rulesIn(world), ['10.64.0.1/32 443'])
+})

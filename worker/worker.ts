@@ -121,7 +121,12 @@ export function createWorker(deps: WorkerDeps): Worker {
         leaveOf(book.record(groupId).facts?.optIn) === 'refused' ||
         permissions.leave(groupId, pod) === 'refused',
       logger,
-      now
+      now,
+      onUnlabelled(pod) {
+        // The next pass over all pods would find it too, but that may be ten minutes away.
+        const known = cache.view(pod.uid) ?? cache.named(pod.namespace, pod.name)
+        if (known === undefined && (pod.annotated || pod.finalized)) cache.change(pod, wallClock())
+      }
     }),
     claimsOf: (groupId) => desiredOf(reconcileDeps, groupId).claims,
     clusterId: settings.CLUSTER_ID,
