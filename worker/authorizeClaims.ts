@@ -128,7 +128,7 @@ async function narrow(
   }
   let left = claims
   if (failure.kind === 'duplicate') {
-    book.takeRules(await ec2.readRules([groupId]))
+    book.takeRules(await ec2.readRules([groupId], book.knownRules(groupId)))
     const { owned, foreign, unseen } = book.view(groupId)
     const there = new Set([...owned, ...foreign].map(ruleKey))
     left = claims.filter(({ rule }) => !there.has(ruleKey(rule)))

@@ -45,8 +45,8 @@ export interface GroupBook {
   /** Groups in which some rule of ours is known, or possible. */
   groupsWithOwned(): SecurityGroupId[]
   takeRules(read: RulesRead): void
-  /** By id, as last read. */
-  knownRules(): KnownRules
+  /** By id, as last read or made: of one group, or of all. */
+  knownRules(groupId?: SecurityGroupId): KnownRules
   /** A read of our rules everywhere: groups that it does not name hold none. */
   takeOwnedRules(read: RulesRead): void
   /** @param asked the groups that were asked for: those not among `found` do not exist */
@@ -132,10 +132,12 @@ export function createGroupBook(lag: number): GroupBook {
     view,
     groupsWithOwned: () =>
       [...views].filter(([, { owned, unseen }]) => owned.length + unseen.size > 0).map(([groupId]) => groupId),
-    knownRules() {
+    knownRules(groupId) {
       const known = new Map<string, ObservedRule>()
-      for (const { observation } of records.values())
-        for (const rule of [...observation.owned, ...observation.foreign]) known.set(rule.id, rule)
+      for (const { foreign, owned } of groupId === undefined ? views.values() : [view(groupId)]) {
+        for (const rule of owned) known.set(rule.id, rule)
+        for (const rule of foreign) known.set(rule.id, rule)
+      }
       return known
     },
     takeRules(read) {

@@ -151,7 +151,7 @@ async function readWhatIsMissing(
     ({ kind, at }) =>
       (kind === 'maybeAuthorized' || kind === 'maybeModified' || kind === 'provenPresent') && at + readLag <= now()
   )
-  if (unread || settled || doubtful) book.takeRules(await ec2.readRules([groupId]))
+  if (unread || settled || doubtful) book.takeRules(await ec2.readRules([groupId], book.knownRules(groupId)))
 }
 
 async function askPermissions({ cache, permissions }: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
@@ -252,7 +252,7 @@ async function learnQuota(
   groupId: SecurityGroupId,
   refused: readonly Claim[]
 ): Promise<void> {
-  book.takeRules(await ec2.readRules([groupId]))
+  book.takeRules(await ec2.readRules([groupId], book.knownRules(groupId)))
   const view = book.view(groupId)
   const quota: Partial<Record<Family, number>> = {}
   // A family that has room left took all of its claims.

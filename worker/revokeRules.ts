@@ -66,7 +66,7 @@ async function revokeWhatIsLeft(
   failure: Ec2Failure
 ): Promise<void> {
   const { book, ec2, now, readLag } = deps
-  book.takeRules(await ec2.readRules([groupId]))
+  book.takeRules(await ec2.readRules([groupId], book.knownRules(groupId)))
   const there = new Set(book.view(groupId).owned.map(({ id }) => id))
   const left = rules.filter(({ id }) => there.has(id))
   if (left.length < rules.length) return revokeBatch(deps, groupId, left)
