@@ -33,6 +33,8 @@ interface Watch {
   brokenFrom: number | undefined
   /** `<uid> <address>` of all that it has shown. */
   readonly shown: Set<string>
+  /** Its process stands still until then. */
+  pausedUntil: number
   /** What came late, and when. */
   gaps: { readonly from: number; readonly until: number }[]
 }
@@ -40,7 +42,7 @@ interface Watch {
 /** So many gaps are remembered, which is more than some seconds hold. */
 const GAPS = 500
 
-const NOBODY: Caller = { id: 0, attached: () => true, boundary: () => undefined }
+const NOBODY: Caller = { id: 0, attached: () => true, boundary: () => undefined, awake: () => Promise.resolve() }
 
 const declarations = new Map<string, Declaration>()
 /** Parsed once for all worlds. */
@@ -76,6 +78,9 @@ export class WorldCluster {
   /** Nodes cannot be read. */
   nodeless = false
   readonly nodes = new Set(['node-0'])
+  #nodesShown: ReadonlySet<string> | undefined
+  #nodeChanges = 0
+  #nodeChangeShown = 0
   watchDelay = 30
   latency: () => number = () => 5
   /** Who has listed the pods without our label since it started. */
@@ -90,7 +95,15 @@ export class WorldCluster {
 
   /** Lists, then watches. */
   attach(cache: Cache, wallClock = () => this.#clock.now()): void {
-    const watch: Watch = { cache, wallClock, events: [], brokenFrom: undefined, shown: new Set(), gaps: [] }
+    const watch: Watch = {
+      cache,
+      wallClock,
+      events: [],
+      brokenFrom: undefined,
+      shown: new Set(),
+      pausedUntil: -Infinity,
+      gaps: []
+    }
     this.#watches.set(cache, watch)
     noteShown(watch, this.#labelled())
     cache.replace(this.#labelled(), wallClock())
@@ -108,6 +121,12 @@ export class WorldCluster {
     }
   }
 
+  /** The process stands still, and hears nothing. */
+  pause(cache: Cache, until: number): void {
+    const watch = this.#watches.get(cache)
+    if (watch !== undefined) watch.pausedUntil = until
+  }
+
   get broken(): boolean {
     return [...this.#watches.values()].some(({ brokenFrom }) => brokenFrom !== undefined)
   }
@@ -115,7 +134,33 @@ export class WorldCluster {
   /** It registers, for the first time or again. */
   addNode(name: string): void {
     this.nodes.add(name)
-    for (const { cache, wallClock } of this.#watches.values()) cache.reviewNodes(this.nodes, wallClock())
+    this.#showNodes()
+  }
+
+  removeNode(name: string): void {
+    this.nodes.delete(name)
+    this.#showNodes()
+  }
+
+  /** The watches of nodes are as late as those of pods. */
+  #showNodes(): void {
+    const before = this.#nodesShown ?? new Set(this.nodes)
+    this.#nodesShown = before
+    const nodes = new Set(this.nodes)
+    const change = ++this.#nodeChanges
+    const arrive = (): void => {
+      if (this.down) return void this.#clock.after(500, arrive)
+      if (change < this.#nodeChangeShown) return
+      this.#nodeChangeShown = change
+      this.#nodesShown = nodes
+      for (const { cache, wallClock } of this.#watches.values()) cache.reviewNodes(nodes, wallClock())
+    }
+    this.#clock.after(this.watchDelay, arrive)
+  }
+
+  /** The nodes that the watches show. */
+  get nodesShown(): ReadonlySet<string> {
+    return this.#nodesShown ?? this.nodes
   }
 
   /** They list again, and watch from there. */
@@ -158,6 +203,8 @@ export class WorldCluster {
       if (this.#watches.get(watch.cache) !== watch || !watch.events.includes(event)) return
       // What comes late comes in order, with all that came before.
       if (this.down) return void this.#clock.after(500, arrive)
+      if (watch.pausedUntil > this.#clock.now())
+        return void this.#clock.after(watch.pausedUntil - this.#clock.now(), arrive)
       while (watch.events.includes(event)) {
         const next = watch.events.shift()
         watch.gaps.push({ from: next?.from ?? 0, until: this.#clock.now() })
@@ -232,6 +279,7 @@ export class WorldCluster {
     const answer = effect()
     caller.boundary()
     await this.#clock.sleep(this.latency())
+    await caller.awake()
     if (!caller.attached()) return new Promise<T>(() => undefined)
     if (fault === 'after') throw new Error('the connection was cut')
     return answer
@@ -246,6 +294,7 @@ export class WorldCluster {
     return async (subject, groupId) => {
       if (!caller.attached()) return new Promise<boolean>(() => undefined)
       const may = await this.may(subject, groupId)
+      await caller.awake()
       this.permissionsToldTo.add(`${String(caller.id)} ${subject.serviceAccountName} ${groupId}`)
       return may
     }

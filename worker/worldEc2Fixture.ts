@@ -35,6 +35,8 @@ export type Fault =
   | 'lostAfter'
   | 'hangBefore'
   | 'hangAfter'
+  /** Its effect comes when nobody waits for it any more. */
+  | 'hangLate'
 
 /** AWS's own (ec2-api-throttling). */
 const AWS_LIMITS: Readonly<Record<Action, Limit>> = {
@@ -52,6 +54,8 @@ export interface Caller {
   readonly attached: () => boolean
   /** A moment at which it may die. */
   readonly boundary: () => void
+  /** Resolves at once, or when it goes on after a pause. */
+  readonly awake: () => Promise<void>
 }
 
 /** One effect on a rule of the group. */
@@ -61,6 +65,9 @@ export interface Effect {
   readonly groupId: SecurityGroupId
   readonly rule: ObservedRule
 }
+
+/** Milliseconds after which a late effect comes: from a little before the caller has given up to seconds after. */
+const LATE = { least: 4000, most: 8000 }
 
 const never = <T>(): Promise<T> => new Promise<T>(() => undefined)
 
@@ -97,6 +104,8 @@ export class WorldEc2 {
   readonly ownedReadBy = new Set<number>()
   /** `<caller> <group>`: who has read which group's tags. */
   readonly tagsReadBy = new Set<string>()
+  /** What has its effect just now nobody waits for any more. */
+  isLate = false
   /** Called right after a call has changed something. */
   onEffect: () => void = () => undefined
 
@@ -142,6 +151,11 @@ export class WorldEc2 {
     this.#remember(groupId)
   }
 
+  /** With all its rules; its id never comes back. */
+  deleteGroup(groupId: SecurityGroupId): void {
+    this.rules.delete(groupId)
+  }
+
   #newId(): string {
     return `sgr-${String(++this.#serial).padStart(6, '0')}`
   }
@@ -178,15 +192,30 @@ export class WorldEc2 {
     const fault = this.faults.shift()
     await this.#clock.sleep(this.latency())
     if (fault === 'hangBefore') return this.#hang(signal)
+    if (fault === 'hangLate') {
+      this.#clock.after(LATE.least + this.#clock.chance() * (LATE.most - LATE.least), () => this.#happenLate(effect))
+      return this.#hang(signal)
+    }
     this.#refuse(action, fault)
     const answer = effect()
     caller.boundary()
     if (fault === 'hangAfter') return this.#hang(signal)
     await this.#clock.sleep(this.latency())
+    await caller.awake()
     if (!caller.attached()) return never()
     if (fault === 'lostAfter') throw cut()
     if (fault === 'internalAfter') throw refusal('InternalError', 500)
     return answer
+  }
+
+  #happenLate(effect: () => unknown): void {
+    this.isLate = true
+    try {
+      effect()
+    } catch {
+      // Whoever asked for it would have been told.
+    }
+    this.isLate = false
   }
 
   #refuse(action: Action, fault: Fault | undefined): void {

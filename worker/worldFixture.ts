@@ -35,6 +35,8 @@ export interface Process {
   readonly caller: Caller
   readonly worker: Worker
   readonly startedAt: number
+  /** It stands still, as a stopped or starved process does. */
+  readonly pause: (until: number) => void
 }
 
 export interface World {
@@ -51,6 +53,13 @@ export interface World {
   killAt(moment: number | undefined): void
   alive(): boolean
   leader(): Process | undefined
+  /**
+   * The leader stands still for so many milliseconds. If that is longer than it may write without renewing its lease, the lease is in doubt
+   * when it goes on.
+   */
+  pause(time: number): void
+  /** Until when it stands still; in the past when it does not. */
+  pausedUntil(): number
   /** Kills the worker if there is one, and starts another. */
   restart(environment?: Record<string, string>): void
   /** Another worker that only watches. */
@@ -61,6 +70,8 @@ export interface World {
   wrongs(): string[]
 }
 
+/** So long after its last renewal a leader may write (election.ts), in milliseconds. */
+const LEASE_TRUSTED = 10_000
 /** EC2_TIMEOUT of main.ts. */
 export const CALL_TIMEOUT = 5000
 
@@ -83,11 +94,16 @@ export function createWorld(
   let leader: Process | undefined
   let second: Process | undefined
   let momentsLeft: number | undefined
+  let stillUntil = -Infinity
 
   const make = (more: Record<string, string> = {}): Process => {
     const id = ++serial
+    let pausedUntil = -Infinity
     const caller: Caller = {
       id,
+      async awake() {
+        while (pausedUntil > clock.now()) await clock.sleep(pausedUntil - clock.now())
+      },
       attached: () => leader?.caller.id === id || second?.caller.id === id,
       boundary() {
         if (momentsLeft === undefined || leader?.caller.id !== id) return
@@ -98,8 +114,20 @@ export function createWorld(
     const timers: Timers = {
       now: () => clock.now(),
       chance: () => clock.chance(),
-      // What a dead process waited for never comes.
-      after: (delay, run) => clock.after(delay, () => (caller.attached() ? run() : undefined))
+      after(delay, run) {
+        let cancel = (): void => undefined
+        const fire = (): void => {
+          if (pausedUntil > clock.now()) cancel = clock.after(pausedUntil - clock.now(), fire)
+          // What a dead process waited for never comes.
+          else if (caller.attached()) run()
+        }
+        cancel = clock.after(delay, fire)
+        return () => cancel()
+      }
+    }
+    const pause = (until: number): void => {
+      pausedUntil = until
+      cluster.pause(worker.cache, until)
     }
     const wallClock = (): number => clock.now() + world.wallOff
     const calls = createEc2({
@@ -115,7 +143,7 @@ export function createWorld(
       ec2: ec2SecurityGroups(calls, { clusterId: CLUSTER_ID, owner: OWNER, now: () => clock.now() }),
       cluster: whileLeading(cluster.cluster(caller), () => !world.leaseInDoubt),
       mayUse: cluster.mayUse(caller),
-      nodes: { names: () => cluster.nodes, addresses: () => new Set() },
+      nodes: { names: () => cluster.nodesShown, addresses: () => new Set() },
       record: (event) => cluster.events.push(event),
       metrics,
       logger,
@@ -123,7 +151,7 @@ export function createWorld(
       wallClock
     })
     cluster.attach(worker.cache, wallClock)
-    return { caller, worker, startedAt: clock.now() }
+    return { caller, worker, startedAt: clock.now(), pause }
   }
   const kill = (): void => {
     momentsLeft = undefined
@@ -134,6 +162,7 @@ export function createWorld(
     kill()
     leader = process
     world.leaseInDoubt = false
+    stillUntil = -Infinity
     ec2.refillBuckets()
     leader.worker.lead()
   }
@@ -149,6 +178,12 @@ export function createWorld(
     },
     alive: () => leader !== undefined,
     leader: () => leader,
+    pause(time) {
+      stillUntil = clock.now() + time
+      leader?.pause(stillUntil)
+      if (leader !== undefined && time > LEASE_TRUSTED) world.leaseInDoubt = true
+    },
+    pausedUntil: () => stillUntil,
     restart: (more) => lead(make(more)),
     standby() {
       if (second !== undefined) cluster.detach(second.worker.cache)

@@ -60,7 +60,7 @@ export class Invariants {
   effects = 0
   /** EC2's quota was lower than RULES_PER_GROUP. */
   lowQuota = false
-  #apiUpSince: number
+  #ableSince: number
   /** By how much the wall clock has been wrong at most. */
   #wallWrong = 0
   /** Since when a rule of ours has been there without anybody who asks for it. */
@@ -74,16 +74,17 @@ export class Invariants {
   readonly #annotatedSince = new Map<string, number>()
   readonly #endedSince = new Map<string, number>()
   readonly #finalizedSince = new Map<string, number>()
+  readonly #livingSince = new Map<string, number>()
   /** When somebody took our tag off a rule of ours. */
   readonly untaggedAt = new Map<string, number>()
-  readonly #madeAt = new Map<string, { readonly at: number; readonly by: number }>()
+  readonly #madeAt = new Map<string, { readonly at: number; readonly by: number; readonly late: boolean }>()
 
   constructor(world: World, truth: Truth, setting: Setting) {
     this.#world = world
     this.#truth = truth
     this.#setting = setting
     this.illAt = world.clock.now()
-    this.#apiUpSince = world.clock.now()
+    this.#ableSince = world.clock.now()
     world.cluster.onRelease = (pod, caller) => this.#released(pod, caller)
     world.ec2.onEffect = () => this.#lookAtEffects()
   }
@@ -107,6 +108,7 @@ export class Invariants {
       !isNew &&
       leader.worker.trusted() &&
       !leaseInDoubt &&
+      this.#world.pausedUntil() <= clock.now() &&
       !cluster.down &&
       !cluster.broken &&
       cluster.faults.length === 0 &&
@@ -121,7 +123,11 @@ export class Invariants {
     if (ec2.quota < 60) this.lowQuota = true
     this.#wallWrong = Math.max(this.#wallWrong, Math.abs(this.#world.wallOff))
     if (!this.#isWell()) this.illAt = clock.now()
-    if (this.#world.cluster.down || this.#world.cluster.broken) this.#apiUpSince = clock.now()
+    const { cluster, leaseInDoubt } = this.#world
+    if (cluster.down || cluster.broken || leaseInDoubt || this.#world.pausedUntil() > clock.now())
+      this.#ableSince = clock.now()
+    // Who stood still sends at once what waited for its turn: in the ten seconds that a lease allows less than EC2's real buckets take.
+    if (this.#setting.tight && this.#world.pausedUntil() + CALLS > clock.now()) ec2.tooMany = 0
     if (ec2.tooMany > 0) {
       this.wrong('bucket', `${String(ec2.tooMany)} calls more than EC2 takes`)
       ec2.tooMany = 0
@@ -225,11 +231,13 @@ export class Invariants {
     const { clock, cluster } = this.#world
     const now = clock.now()
     const leader = this.#world.leader()
-    for (const times of [this.#annotatedSince, this.#endedSince, this.#finalizedSince])
+    for (const times of [this.#annotatedSince, this.#endedSince, this.#finalizedSince, this.#livingSince])
       for (const uid of times.keys()) if (!cluster.pods.has(uid)) times.delete(uid)
     for (const pod of cluster.pods.values()) {
       note(this.#annotatedSince, pod.uid, pod.annotated, now)
-      note(this.#endedSince, pod.uid, !this.#truth.isLiving(pod), now)
+      const living = this.#truth.isLiving(pod)
+      note(this.#livingSince, pod.uid, living, now)
+      note(this.#endedSince, pod.uid, !living, now)
       // Nobody watches what has lost its label: the pass over all pods finds it, see atRest.
       note(this.#finalizedSince, pod.uid, pod.finalized && pod.labelled, now)
       const since = this.#endedSince.get(pod.uid)
@@ -239,7 +247,7 @@ export class Invariants {
       const shown = endShown(pod, now)
       const found = Math.max(since, finalizedSince) + 1.5 * SWEEP
       const known = Math.min(found, shown === undefined ? Infinity : Math.max(since, shown))
-      const able = Math.max(this.#apiUpSince, leader === undefined ? now : leader.startedAt)
+      const able = Math.max(this.#ableSince, leader === undefined ? now : leader.startedAt)
       const off = Math.abs(this.#world.wallOff)
       if (now > Math.max(known, able, finalizedSince) + HOLD + HELD_MARGIN + off)
         this.wrong('held', `${pod.uid} ended ${String(now - since)} ms ago`)
@@ -298,8 +306,11 @@ export class Invariants {
 
   #lookAtEffects(): void {
     const { ec2 } = this.#world
+    const late = ec2.isLate
+    // What comes when nobody waits for it any more undoes what was done since, and a sweep finds it.
+    if (late) this.ill()
     this.effects += ec2.authorizes.length + ec2.revokes.length + ec2.modifies.length
-    for (const { at, by, rule } of ec2.authorizes.splice(0)) this.#madeAt.set(rule.id, { at, by })
+    for (const { at, by, rule } of ec2.authorizes.splice(0)) this.#madeAt.set(rule.id, { at, by, late })
     for (const effect of ec2.revokes.splice(0)) this.#tookAway(effect, 'revoked')
     for (const effect of ec2.modifies.splice(0)) {
       if (ruleKey(effect.rule) === ruleKey(effect.to)) {
@@ -309,7 +320,7 @@ export class Invariants {
         continue
       }
       this.#tookAway(effect, 'modified')
-      this.#madeAt.set(effect.to.id, { at: effect.at, by: effect.by })
+      this.#madeAt.set(effect.to.id, { at: effect.at, by: effect.by, late })
     }
   }
 
@@ -328,7 +339,7 @@ export class Invariants {
     if (!this.#world.ec2.ownedReadBy.has(by) || !this.#world.cluster.overlookedReadBy.has(by))
       this.wrong('partial', `${place} was ${how} before all had been read`)
     const leader = this.#world.leader()
-    if (leader?.caller.id !== by) return
+    if (leader?.caller.id !== by || this.#world.ec2.isLate) return
     this.#noteWhatIsKept(this.#truth.asked())
     // Of whom it is not known that he may use the group is the heir of whoever the rule was made for, until it bears his name.
     const keepers = [...(this.#kept.get(place)?.values() ?? [])].filter(
@@ -359,8 +370,9 @@ export class Invariants {
     const deadline = Math.min(end ?? Infinity, since ?? Infinity) + HOLD - this.#wallWrong - CALLS
     if (now >= deadline) return
     const knew = cluster.asOf(leader.worker.cache, now - CALLS)
-    // Who is annotated again at the moment at which it is let go gets our marks again.
-    const asksAgain = living && pod.annotated && (this.#annotatedSince.get(pod.uid) ?? now) >= knew
+    // Who is annotated again, or whose node is back, at the moment at which it is let go gets our marks again.
+    const asksSince = Math.max(this.#annotatedSince.get(pod.uid) ?? now, this.#livingSince.get(pod.uid) ?? now)
+    const asksAgain = living && pod.annotated && asksSince >= knew
     if (living && pod.annotated && !asksAgain) this.wrong('early', `${pod.uid} lives, and was released`)
     const asked = this.#truth.asked()
     this.#noteWhoAsks(asked)
@@ -383,7 +395,8 @@ export class Invariants {
           const made = this.#madeAt.get(rule.id)
           // What was made before it began, and was hidden by a lagging read, its next sweep finds.
           const hidden = made?.by !== caller.id && (made?.at ?? -Infinity) > leader.startedAt - LAG - CALL_TIMEOUT
-          if (!hidden) this.wrong('early', `${pod.uid} was released before ${groupId} ${ruleKey(rule)} was gone`)
+          if (!hidden && made?.late !== true)
+            this.wrong('early', `${pod.uid} was released before ${groupId} ${ruleKey(rule)} was gone`)
         }
       }
     }

@@ -203,7 +203,7 @@ const meddling = {
   nodeGone({ world }, which) {
     const name = pick([...world.cluster.nodes], which)
     if (name === undefined) return undefined
-    world.cluster.nodes.delete(name)
+    world.cluster.removeNode(name)
     return ''
   },
   nodeBack({ world }, which) {
@@ -229,6 +229,13 @@ const meddling = {
     if (groupId === undefined || !truth.turn(truth.optIns, groupId)) return undefined
     world.ec2.optIn(groupId, truth.optIns.get(groupId)?.on ?? false)
     return OPT_IN_VALUE
+  },
+  /** One of the groups goes, with all its rules. */
+  groupGone({ world }, which) {
+    const [groupId, ...others] = [...world.ec2.rules.keys()].slice(which % 2)
+    if (groupId === undefined || world.ec2.rules.size + others.length < 2) return undefined
+    world.ec2.deleteGroup(groupId)
+    return ''
   },
   /** Somebody else's rule, as one of ours would be or already is wanted. */
   foreign: byHand((rules, id, stage, how) => {
@@ -305,7 +312,8 @@ const FAULTS: readonly Fault[] = [
   'lostAfter',
   'lostAfter',
   'hangBefore',
-  'hangAfter'
+  'hangAfter',
+  'hangLate'
 ]
 const CLUSTER_FAULTS: readonly ClusterFault[] = ['before', 'after']
 const ACTIONS: readonly Action[] = [
@@ -367,6 +375,22 @@ const trouble = {
     world.wallOff = pick([0, -5000, 5000, -60_000, 60_000, -600_000, 600_000], which) ?? 0
     return ''
   },
+  /** The lease could not be renewed for a while; not for long, else another leads. */
+  lease({ world }, which) {
+    const leader = world.leader()
+    if (leader === undefined || world.leaseInDoubt) return undefined
+    world.leaseInDoubt = true
+    const at = world.clock.now()
+    world.clock.after(pick([200, 1000, 4000], which) ?? 200, () => {
+      if (world.leader() === leader && world.pausedUntil() <= at) world.leaseInDoubt = false
+    })
+    return ''
+  },
+  pause({ world }, which) {
+    if (!world.alive()) return undefined
+    world.pause(pick([500, 3000, 8000, 20_000], which) ?? 500)
+    return ''
+  },
   kill({ world }) {
     if (!world.alive()) return undefined
     world.kill()
@@ -426,6 +450,7 @@ export const WEIGHTS: Readonly<Record<StepName, number>> = {
   podGC: 2,
   permission: 4,
   optIn: 2,
+  groupGone: 1,
   foreign: 2,
   foreignGone: 2,
   revokedByHand: 1,
@@ -441,6 +466,8 @@ export const WEIGHTS: Readonly<Record<StepName, number>> = {
   relist: 2,
   clockJump: 1,
   kill: 1,
+  lease: 1,
+  pause: 2,
   killAt: 3,
   start: 3,
   takeOver: 2,
