@@ -58,6 +58,9 @@ export function createProver({ cluster, clusterId, hasLostClaim, logger, now, on
     }
     if (due.length > AT_ONCE) return { proven, againAfter: SOON }
     const looks = orphans.filter(({ id }) => !proven.has(id)).map(({ id }) => lookedAt.get(id) ?? now())
-    return { proven, againAfter: looks.length === 0 ? undefined : Math.min(...looks) + LOOK_AGAIN - now() }
+    return {
+      proven,
+      againAfter: looks.length === 0 ? undefined : Math.max(SOON, Math.min(...looks) + LOOK_AGAIN - now())
+    }
   }
 }

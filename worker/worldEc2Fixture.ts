@@ -193,7 +193,9 @@ export class WorldEc2 {
     await this.#clock.sleep(this.latency())
     if (fault === 'hangBefore') return this.#hang(signal)
     if (fault === 'hangLate') {
-      this.#clock.after(LATE.least + this.#clock.chance() * (LATE.most - LATE.least), () => this.#happenLate(effect))
+      const delay = LATE.least + this.#clock.chance() * (LATE.most - LATE.least)
+      // Nobody has read what nobody was told.
+      if (!action.startsWith('Describe')) this.#clock.after(delay, () => this.#happenLate(effect))
       return this.#hang(signal)
     }
     this.#refuse(action, fault)
