@@ -166,7 +166,13 @@ export class WorldEc2 {
       if (command instanceof DescribeSecurityGroupRulesCommand)
         return this.#call(caller, 'DescribeSecurityGroupRules', abortSignal, () => this.#readRules(command, caller))
       if (command instanceof DescribeSecurityGroupsCommand)
-        return this.#call(caller, 'DescribeSecurityGroups', abortSignal, () => this.#readGroups(command, caller))
+        return this.#call(
+          caller,
+          'DescribeSecurityGroups',
+          abortSignal,
+          () => this.#readGroups(command),
+          () => this.#noteTagsRead(command, caller)
+        )
       if (command instanceof AuthorizeSecurityGroupIngressCommand)
         return this.#call(caller, 'AuthorizeSecurityGroupIngress', abortSignal, () => this.#authorize(command, caller))
       if (command instanceof ModifySecurityGroupRulesCommand)
@@ -183,7 +189,13 @@ export class WorldEc2 {
     this.#tokens.clear()
   }
 
-  async #call<T>(caller: Caller, action: Action, signal: AbortSignal | undefined, effect: () => T): Promise<T> {
+  async #call<T>(
+    caller: Caller,
+    action: Action,
+    signal: AbortSignal | undefined,
+    effect: () => T,
+    answered: () => void = () => undefined
+  ): Promise<T> {
     if (!caller.attached()) return never()
     caller.boundary()
     if (!caller.attached()) return never()
@@ -207,6 +219,7 @@ export class WorldEc2 {
     if (!caller.attached()) return never()
     if (fault === 'lostAfter') throw cut()
     if (fault === 'internalAfter') throw refusal('InternalError', 500)
+    answered()
     return answer
   }
 
@@ -273,9 +286,13 @@ export class WorldEc2 {
     return { SecurityGroupRules: page }
   }
 
-  #readGroups({ input }: DescribeSecurityGroupsCommand, caller: Caller) {
+  /** Only whoever has got the answer knows. */
+  #noteTagsRead({ input }: DescribeSecurityGroupsCommand, caller: Caller): void {
+    for (const groupId of input.Filters?.[0]?.Values ?? []) this.tagsReadBy.add(`${String(caller.id)} ${groupId}`)
+  }
+
+  #readGroups({ input }: DescribeSecurityGroupsCommand) {
     const asked = input.Filters?.[0]?.Values ?? []
-    for (const groupId of asked) this.tagsReadBy.add(`${String(caller.id)} ${groupId}`)
     const found = asked.filter((id) => this.rules.has(id as SecurityGroupId))
     return {
       SecurityGroups: found.map((id) => {
