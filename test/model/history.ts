@@ -96,7 +96,8 @@ async function comeToRest(stage: Stage): Promise<void> {
     }
   }
   await settle()
-  await pass(stage, 2 * LOOK)
+  // A permission that was withdrawn just before is believed until it is asked for again.
+  await pass(stage, Math.max(2 * LOOK, truth.turnedAt + WITHDRAWN - world.clock.now()))
   await settle()
   for (const wrong of invariants.atRest()) invariants.wrong(wrong.invariant, wrong.text)
   if (invariants.wrongs.length > 0) return
