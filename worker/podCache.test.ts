@@ -23,6 +23,17 @@ function watched() {
 const ended = (uid: string, tweak: Partial<ObservedPod> = {}) =>
   podOf(uid, { phase: 'Succeeded', containersTerminatedAt: 5000, ...tweak })
 
+t.test('a heartbeat keeps what is kept already, and not its own copies', async (t) => {
+  const { cache } = watched()
+  cache.change(podOf('a', { addresses: ['10.64.0.1'] }), 1)
+  const before = cache.view('a')?.addresses
+  cache.change(podOf('a', { addresses: ['10.64.0.1'], phase: 'Running' }), 2)
+  t.equal(cache.view('a')?.addresses, before)
+  t.equal(cache.view('a')?.pod.addresses, before)
+  cache.change(podOf('a', { addresses: ['10.64.0.2'] }), 3)
+  t.same(cache.view('a')?.addresses, ['10.64.0.2'])
+})
+
 t.test('a heartbeat touches no group, a new address does', async (t) => {
   const { cache, taken } = watched()
   cache.change(podOf('a', { addresses: [] }), 1)

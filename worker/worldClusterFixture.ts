@@ -1,4 +1,7 @@
-/** For tests: the pods of a small world, as its API server has them, and watches that are late. */
+/**
+ * For tests: the pods of a small world, as its API server has them, and watches that are late.
+ * Longer than most files here: what is asked and what is watched are of one state.
+ */
 import { parseAnnotations } from '../shared/annotation.ts'
 import type { Declaration } from '../shared/annotation.ts'
 import type { PodRef } from '../shared/podRef.ts'
