@@ -283,8 +283,10 @@ async function revokeOrphans(deps: ReconcileDeps, groupId: SecurityGroupId): Pro
   const { orphans } = decide(deps, groupId).plan
   if (orphans.length === 0) return undefined
   const { againAfter, proven } = await deps.prove(groupId, orphans)
-  // A pod may have claimed one while the API server was asked.
-  const still = decide(deps, groupId).plan.orphans.filter(({ id }) => proven.has(id))
+  // A pod may have claimed one while the API server was asked; and one that was found by asking explains it for a moment, and is gone.
+  const { plan } = decide(deps, groupId)
+  const explained = plan.revoke.filter((rule) => !isStillAskedFor(deps, groupId, rule))
+  const still = [...plan.orphans, ...explained].filter(({ id }) => proven.has(id))
   await revokeRules(deps, groupId, still)
   deps.onOrphansRevoked(still.length)
   return againAfter

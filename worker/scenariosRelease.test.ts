@@ -1,7 +1,7 @@
 /** Lives that end while another pod has the address: when the one is let go, and what the other keeps. */
 import t from 'tap'
 import { parseAnnotations } from '../shared/annotation.ts'
-import { GROUP } from './podFixture.ts'
+import { asking, GROUP, OTHER_GROUP } from './podFixture.ts'
 import { ASK, createWorld, leaveOrphan, runPod } from './worldFixture.ts'
 import type { World } from './worldFixture.ts'
 
@@ -118,4 +118,20 @@ t.test('a pod that lost its label before anybody watched it is found by its rule
   await world.clock.advance(90_000)
   t.equal(world.cluster.named('a')?.labelled, true)
   t.same(rulesIn(world), ['10.64.0.1/32 443'])
+})
+
+t.test('what a pod no longer asked for goes, though it completed and lost our marks while nobody led', async (t) => {
+  const world = createWorld([GROUP, OTHER_GROUP])
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:1,tcp:2,tcp:3' })
+  await world.clock.advance(5000)
+  world.ec2.denied.add('RevokeSecurityGroupIngress')
+  world.cluster.edit('a', { declaration: asking('tcp:443', OTHER_GROUP) })
+  await world.clock.advance(5000)
+  world.cluster.edit('a', { labelled: false, finalized: false, heldByFinalizer: false })
+  complete(world, 'a')
+  world.ec2.denied.clear()
+  world.restart()
+  await world.clock.advance(60_000)
+  t.same(rulesIn(world), [])
 })
