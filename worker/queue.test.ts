@@ -69,6 +69,72 @@ t.test('the first event runs at once, a burst becomes one more run', async (t) =
   t.same(starts, [0, 100])
 })
 
+t.test('what pours in after a run is waited for until it ceases for a moment', async (t) => {
+  const starts: number[] = []
+  const { advance, clock, queue } = queueOf(async () => {
+    starts.push(clock.now())
+    return {}
+  })
+  for (let event = 0; event < 60; event++) {
+    queue.add('g')
+    await advance(5)
+  }
+  await advance(1000)
+  t.same(starts, [0, 305], 'the first at once, the others together')
+  queue.add('g')
+  await advance(50)
+  queue.add('g')
+  await advance(1000)
+  t.same(starts.slice(2), [1300, 1400], 'and sparse events wait for no others')
+})
+
+t.test('what never ceases to pour in is not waited for beyond a second', async (t) => {
+  const starts: number[] = []
+  const { advance, clock, queue } = queueOf(async () => {
+    starts.push(clock.now())
+    return {}
+  })
+  for (let event = 0; event < 1000; event++) {
+    queue.add('g')
+    queue.add('other')
+    await advance(5)
+  }
+  const gaps = starts.slice(2).map((at, index) => at - (starts[index] ?? NaN))
+  t.same(starts.slice(0, 2), [0, 0])
+  t.ok(gaps.length >= 6)
+  t.strictSame(
+    gaps.filter((gap) => gap < 1000 || gap > 1020),
+    []
+  )
+})
+
+t.test('a process that is too busy to keep an appointment has not heard of everything', async (t) => {
+  const starts: number[] = []
+  let behind = 0
+  const { clock, ...manual } = manualClock()
+  const queue = createQueue({
+    run: async (_key: string): Promise<Outcome> => {
+      starts.push(clock.now())
+      return {}
+    },
+    // Timers fall due, and nobody has time for them.
+    timers: { ...clock, after: (delay, run) => clock.after(delay + behind, run) },
+    concurrency: 4,
+    coalesce: 100,
+    retryAfter: () => 1000,
+    onError: () => undefined
+  })
+  queue.add('g')
+  await manual.advance(50)
+  behind = 40
+  queue.add('g')
+  await manual.advance(150)
+  t.same(starts, [0], 'it was to be run at 100, and was put off')
+  behind = 0
+  await manual.advance(1000)
+  t.same(starts, [0, 250], 'once it had time to listen')
+})
+
 t.test('after a run that called nobody the next event waits for a moment only', async (t) => {
   const starts: number[] = []
   const idle = [true, true, false, true, false, false]

@@ -2,7 +2,8 @@
  * A queue of keys: one run a key at a time, and however often a key is added while it waits or runs, it is run once more.
  *
  * The first event of a quiet key runs at once; the next run of the same key starts no sooner than `coalesce` after the last one
- * started, so that a burst becomes one call. A run that fails comes back after a delay that grows with each failure; an event
+ * started, so that a burst becomes one call; and while events of the key still pour in then, not before they cease for a moment,
+ * for at most a second. A run that fails comes back after a delay that grows with each failure; an event
  * cuts that delay short, for it may bring what was lacking, but to no less than a second: a storm of events must not become a
  * storm of calls.
  */
@@ -65,6 +66,11 @@ const FAILING = 1000
 /** Least time between two starts of a key whose last run was idle, in milliseconds: enough to keep a burst from costing a run an event. */
 const IDLE = 10
 
+/** A pause between two events of a key that is longer, in milliseconds, ends a burst. */
+const LULL = 10
+/** However long a burst is, what it brought first waits no longer, in milliseconds; and no longer than ten times `coalesce`. */
+const PATIENCE = 1000
+
 interface Slot {
   running: boolean
   /** When it should run, undefined when nothing is to do. */
@@ -72,7 +78,10 @@ interface Slot {
   /** Since when, coalescing and a lack of places aside; later than now while only a timer wants it. */
   wantedAt: number
   timed: boolean
+  addedAt: number
   startedAt: number
+  /** What was added until then, if the last run called somebody, came too soon after it to be run at once. */
+  busyUntil: number
   failures: number
   /** The last run was idle; and so may be the one under way, as long as it has not ended. */
   idle: boolean
@@ -87,6 +96,7 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
   let stopped = false
   let whenIdle: (() => void) | undefined
 
+  const patience = Math.min(PATIENCE, 10 * coalesce)
   const pause = ({ failures, idle }: Slot): number =>
     failures > 0 ? Math.max(FAILING, coalesce) : idle ? Math.min(IDLE, coalesce) : coalesce
 
@@ -98,9 +108,22 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
     if (slot.running) return
     slot.cancel = timers.after(Math.max(0, due - timers.now()), () => {
       slot.cancel = undefined
+      if (poursIn(slot, due)) {
+        slot.due = undefined
+        schedule(key, slot, timers.now() + LULL)
+        return
+      }
       ready.push(key)
       startReady()
     })
+  }
+
+  // The first event of a quiet key waits for no other, nor does one after a run that called nobody.
+  const poursIn = ({ addedAt, busyUntil, wantedAt }: Slot, due: number): boolean => {
+    const now = timers.now()
+    if (wantedAt >= busyUntil || now >= wantedAt + patience) return false
+    // A process that could not even keep this appointment has not had the time to hear of more.
+    return now < addedAt + LULL || now >= due + LULL
   }
 
   const startReady = (): void => {
@@ -146,6 +169,7 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
   const finish = (key: K, slot: Slot, again: number | undefined): void => {
     const added = slot.due
     slot.due = undefined
+    slot.busyUntil = slot.idle ? -Infinity : Math.max(timers.now(), slot.startedAt + coalesce)
     if (added !== undefined) schedule(key, slot, Math.max(added, slot.startedAt + pause(slot)))
     else if (again !== undefined) {
       Object.assign(slot, { timed: true, wantedAt: timers.now() + again })
@@ -169,12 +193,15 @@ export function createQueue<K>(options: QueueOptions<K>): Queue<K> {
         due: undefined,
         wantedAt: -Infinity,
         timed: false,
+        addedAt: -Infinity,
         startedAt: -Infinity,
+        busyUntil: -Infinity,
         failures: 0,
         idle: false,
         cancel: undefined
       }
       slots.set(key, slot)
+      slot.addedAt = timers.now()
       if (slot.due === undefined || slot.timed) {
         Object.assign(slot, { timed: false, wantedAt: timers.now() })
         observer?.added()

@@ -10,6 +10,7 @@ import type { ObservedPod } from '../../worker/pods.ts'
 import type { ObservedRule } from '../../worker/securityGroups.ts'
 import { CALL_TIMEOUT, LAG } from '../../worker/worldFixture.ts'
 import type { World } from '../../worker/worldFixture.ts'
+import type { Cache } from '../../worker/worldClusterFixture.ts'
 import type { Caller, Effect } from '../../worker/worldEc2Fixture.ts'
 import { HOLD, SWEEP } from './setting.ts'
 import type { Setting } from './setting.ts'
@@ -385,7 +386,7 @@ export class Invariants {
           if (!rule.owned || rule.cidr !== source) continue
           if (asksAgain && asked.get(place)?.some((asking) => asking.pod.uid === pod.uid) === true) continue
           if (this.#isAskedByAnother(place, pod.uid, knew)) continue
-          if (this.#isOnNodeGone(address, pod.uid)) continue
+          if (this.#isOnNodeGone(address, pod.uid, leader.worker.cache)) continue
           // It was made for another, who is held until it is gone.
           const maker = cluster.named(rule.description.split('/')[2] ?? '')
           if (maker !== undefined && maker.uid !== pod.uid && maker.finalized) continue
@@ -402,15 +403,15 @@ export class Invariants {
     }
   }
 
-  /** Another pod at the address has ended with its node, which a sweep finds. */
-  #isOnNodeGone(address: string, uid: string): boolean {
+  /** Another pod at the address, or that was at it as far as the worker knew, has ended with its node, which a sweep finds. */
+  #isOnNodeGone(address: string, uid: string, cache: Cache): boolean {
     const { clock, cluster } = this.#world
     return [...cluster.pods.values()].some(
       (pod) =>
         pod.uid !== uid &&
         !this.#truth.isLiving(pod) &&
         endShown(pod, clock.now()) === undefined &&
-        this.#truth.addressesOf(pod).has(address)
+        (this.#truth.addressesOf(pod).has(address) || cluster.hasShown(cache, pod.uid, address))
     )
   }
 
