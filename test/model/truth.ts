@@ -138,15 +138,28 @@ export class Truth {
     const lost = new Set([...(was?.lost ?? [])].filter((address) => !families.has(address.includes(':'))))
     this.#holdings.set(after.uid, { held, lost, blankSince })
     for (const address of after.addresses) {
-      if (was?.held.has(address) === true || !this.isLiving(after)) continue
-      for (const [uid, holding] of this.#holdings) {
+      if (!this.isLiving(after)) continue
+      const newly = was?.held.has(address) !== true
+      for (const [uid, { held }] of this.#holdings) {
         const other = this.#world.cluster.pods.get(uid)
         if (uid === after.uid || other === undefined || other.addresses.includes(address)) continue
-        if (!holding.held.has(address)) continue
-        const held = new Map([...holding.held].filter(([one]) => one !== address))
-        this.#holdings.set(uid, { ...holding, held, lost: new Set([...holding.lost, address]) })
+        if (held.has(address) && (newly || startedLater(other, after) === after)) this.#lose(uid, address)
       }
     }
+    // Who hides an address that one who started later names is not its holder any more, whenever anybody notices.
+    for (const address of hidden) {
+      for (const other of this.#world.cluster.pods.values()) {
+        const names = other.uid !== after.uid && other.addresses.includes(address) && this.isLiving(other)
+        if (names && startedLater(after, other) === other) this.#lose(after.uid, address)
+      }
+    }
+  }
+
+  #lose(uid: string, address: string): void {
+    const holding = this.#holdings.get(uid)
+    if (holding === undefined) return
+    const held = new Map([...holding.held].filter(([one]) => one !== address))
+    this.#holdings.set(uid, { ...holding, held, lost: new Set([...holding.lost, address]) })
   }
 
   /**
