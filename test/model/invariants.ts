@@ -246,9 +246,9 @@ export class Invariants {
       if (since === undefined || finalizedSince === undefined) continue
       // That its node is gone a sweep finds; what the object shows the watch tells.
       const shown = endShown(pod, now)
-      const found = Math.max(since, finalizedSince) + 1.5 * SWEEP
-      const known = Math.min(found, shown === undefined ? Infinity : Math.max(since, shown))
       const able = Math.max(this.#ableSince, leader === undefined ? now : leader.startedAt)
+      const found = Math.max(since, finalizedSince, able) + 1.5 * SWEEP
+      const known = Math.min(found, shown === undefined ? Infinity : Math.max(since, shown))
       const off = Math.abs(this.#world.wallOff)
       if (now > Math.max(known, able, finalizedSince) + HOLD + HELD_MARGIN + off)
         this.wrong('held', `${pod.uid} ended ${String(now - since)} ms ago`)
@@ -390,8 +390,11 @@ export class Invariants {
           // It was made for another, who is held until it is gone.
           const maker = cluster.named(rule.description.split('/')[2] ?? '')
           if (maker !== undefined && maker.uid !== pod.uid && maker.finalized) continue
-          // Its status hid the address from who leads now, or has just named it, and the rule was another's before: the sweep finds it.
-          const hides = !pod.addresses.includes(address) && this.#truth.hidSince(pod.uid) < leader.startedAt
+          // Its status hid the address from who leads now, or had no label then, or has just named it, and the rule was another's before:
+          // the sweep finds it.
+          const isUnseen =
+            this.#truth.hidSince(pod.uid) < leader.startedAt || !cluster.hasShown(leader.worker.cache, pod.uid, address)
+          const hides = !pod.addresses.includes(address) && isUnseen
           if ((hides || isNew) && !rule.description.endsWith(`/${pod.name}`)) continue
           const made = this.#madeAt.get(rule.id)
           // What was made before it began, and was hidden by a lagging read, its next sweep finds.
