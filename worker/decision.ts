@@ -113,14 +113,17 @@ function keptForBy(deps: DecisionDeps, groupId: SecurityGroupId): (rule: Observe
 
 /**
  * A rule is explained when we saw its claim end, or when the pod that its description names, or the one that holds its address, is before
- * us and does not claim it.
+ * us and does not claim it. That a pod has ended which may have held it is no evidence against a living one whose name it bears: that one
+ * may merely hide its address, so that the API server must be asked.
  */
 function explainedBy({ cache, clusterId }: DecisionDeps, groupId: SecurityGroupId): (rule: ObservedRule) => boolean {
   const former = cache.formerClaims(groupId)
   return (rule) => {
-    if (former.has(ruleKey(rule))) return true
+    const last = former.get(ruleKey(rule))
     const named = podDescribed(clusterId, rule.description)
     const view = named === undefined ? undefined : cache.named(named.namespace, named.name)
+    const contradicted = view !== undefined && view.end === undefined && view.pod.uid !== last?.pod.uid
+    if (last !== undefined && !(last.inferred && contradicted)) return true
     const address = addressOf(rule)
     const holder = address === undefined ? undefined : cache.view(cache.holder(address) ?? '')
     return [view, holder].some(

@@ -17,6 +17,8 @@ import { decideAlike, endSeen, groupsOf, rememberAddresses, withTextsOf } from '
 export interface FormerClaim {
   readonly pod: ObservedPod
   readonly since: number
+  /** Nobody saw the pod hold it: it was first met ended, or before we led, and may have held all that it asks for. */
+  readonly inferred: boolean
 }
 
 export interface PodCacheListener {
@@ -131,7 +133,8 @@ export function createPodCache(listener: PodCacheListener): PodCache {
         if (before === undefined && isAskedByHolder(groupId, rule)) continue
         const claims = former.get(groupId) ?? new Map<RuleKey, FormerClaim>()
         const earlier = claims.get(ruleKey(rule))?.pod.uid
-        former.set(groupId, claims.set(ruleKey(rule), { pod: old.pod, since: after?.end?.at ?? now }))
+        const claim = { pod: old.pod, since: after?.end?.at ?? now, inferred: before === undefined }
+        former.set(groupId, claims.set(ruleKey(rule), claim))
         if (earlier !== undefined) dropFormer(groupId, earlier)
         formerByPod.add(old.pod.uid, groupId)
       }

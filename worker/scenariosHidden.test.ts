@@ -60,3 +60,28 @@ t.test(
     t.same(held(world), ['10.64.0.1/32'])
   }
 )
+
+t.test(
+  'the rule stays though whoever takes over missed the address, and an ended pod had it and asked for the same',
+  async (t) => {
+    const world = createWorld([GROUP])
+    world.restart()
+    world.standby()
+    await runPod(world, 'before', '10.64.0.1')
+    await world.clock.advance(5000)
+    world.cluster.edit('before', { phase: 'Failed', containersTerminatedAt: world.clock.now() })
+    await world.clock.advance(5000)
+    await runPod(world, 'a', '10.64.0.1')
+    await world.clock.advance(5000)
+    world.cluster.edit('a', { addresses: [] })
+    // Whoever stands by forgets the pod, and meets it again when we have put the label back.
+    world.cluster.edit('a', { labelled: false })
+    await world.clock.advance(10_000)
+    world.takeOver()
+    await world.clock.advance(120_000)
+    t.same(held(world), ['10.64.0.1/32'])
+    world.cluster.edit('a', { addresses: ['10.64.0.4'] })
+    await world.clock.advance(60_000)
+    t.same(held(world), ['10.64.0.4/32'], 'until the pod names another')
+  }
+)
