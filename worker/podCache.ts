@@ -52,6 +52,8 @@ export interface PodCache {
   isVanished(uid: string): boolean
   /** uid of the living pod that holds the address. */
   holder(address: string): string | undefined
+  /** Pods that held the address until they ended. */
+  endedAt(address: string): PodView[]
   named(namespace: string, name: string): PodView | undefined
   groups(): Iterable<SecurityGroupId>
   formerClaims(groupId: SecurityGroupId): ReadonlyMap<RuleKey, FormerClaim>
@@ -76,7 +78,9 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const entries = new Map<string, Entry>()
   const byName = new Multimap<string, string>()
   const byGroup = new Multimap<SecurityGroupId, string>()
+  /** Of the living ones, and below of those that have ended. */
   const byAddress = new Multimap<string, string>()
+  const endedByAddress = new Multimap<string, string>()
   const byNode = new Multimap<string, string>()
   const missing = new Set<string>()
   const expected = new Set<string>()
@@ -97,7 +101,8 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const unindex = (view: PodView): void => {
     const { uid } = view.pod
     for (const groupId of groupsOf(view.pod)) byGroup.delete(groupId, uid)
-    for (const address of view.addresses) byAddress.delete(address, uid)
+    const addressed = view.end === undefined ? byAddress : endedByAddress
+    for (const address of view.addresses) addressed.delete(address, uid)
     if (view.pod.nodeName !== undefined) byNode.delete(view.pod.nodeName, uid)
     byName.delete(view.pod.name, uid)
   }
@@ -112,7 +117,8 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     const { uid } = view.pod
     keep(view)
     for (const groupId of groupsOf(view.pod)) byGroup.add(groupId, uid)
-    if (view.end === undefined) for (const address of view.addresses) byAddress.add(address, uid)
+    const addressed = view.end === undefined ? byAddress : endedByAddress
+    for (const address of view.addresses) addressed.add(address, uid)
     if (view.pod.nodeName !== undefined) byNode.add(view.pod.nodeName, uid)
     byName.add(view.pod.name, uid)
   }
@@ -288,6 +294,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       const pods = [...byAddress.get(address)].map((uid) => viewed(uid)?.pod).filter((pod) => pod !== undefined)
       return pods.length === 0 ? undefined : pods.reduce(startedLater).uid
     },
+    endedAt: (address) => [...endedByAddress.get(address)].map(viewed).filter((view) => view !== undefined),
     named(namespace, name) {
       const uid = uidNamed(namespace, name)
       return uid === undefined ? undefined : viewed(uid)

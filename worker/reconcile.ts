@@ -19,6 +19,7 @@ import { summarize } from './groupSummary.ts'
 import type { GroupSummary } from './groupSummary.ts'
 import { modifyRules } from './modifyRules.ts'
 import { fillOf } from './observation.ts'
+import { addressOf } from './orphans.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Prover } from './prover.ts'
@@ -302,7 +303,9 @@ function heldBy(
     const named = podDescribed(clusterId, description)
     return named === undefined ? undefined : cache.named(named.namespace, named.name)
   })
-  return [...cache.viewsOf(groupId), ...described]
+  // Whoever had the address of such a rule is held by it, and may never have asked for the group.
+  const addressed = left.flatMap((rule) => cache.endedAt(addressOf(rule) ?? ''))
+  return [...cache.viewsOf(groupId), ...described, ...addressed]
     .filter((view) => view !== undefined)
     .filter(({ end, pod }) => end !== undefined && pod.finalized)
     .map(({ pod }) => pod.uid)

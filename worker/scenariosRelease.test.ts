@@ -135,3 +135,25 @@ t.test('what a pod no longer asked for goes, though it completed and lost our ma
   await world.clock.advance(60_000)
   t.same(rulesIn(world), [])
 })
+
+t.test(
+  'MAX_HOLD frees whoever ends at the address of a rule that cannot be revoked, though it never asked',
+  async (t) => {
+    const world = createWorld([GROUP])
+    world.restart()
+    await runPod(world, 'a', '10.64.0.1')
+    await world.clock.advance(5000)
+    world.kill()
+    complete(world, 'a')
+    world.ec2.denied.add('RevokeSecurityGroupIngress')
+    await runPod(world, 'later', '10.64.0.1')
+    world.cluster.edit('later', { declaration: parseAnnotations({}), annotated: false })
+    world.restart()
+    await world.clock.advance(5000)
+    complete(world, 'later')
+    await world.clock.advance(100_000)
+    t.equal(world.cluster.named('later')?.finalized, true)
+    await world.clock.advance(50_000)
+    t.equal(world.cluster.named('later')?.finalized, false)
+  }
+)
