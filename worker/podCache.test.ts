@@ -55,6 +55,21 @@ t.test('a blank status does not take an address away; another one of its family 
   t.same([...cache.formerClaims(GROUP).keys()], ['tcp 443-443 10.64.0.7/32'])
 })
 
+t.test('who no longer names an address that a pod which started later names has lost it', async (t) => {
+  const { cache } = watched()
+  cache.change(podOf('a', { addresses: ['10.64.0.7', 'fd00::7'], startedAt: 1000 }), 1)
+  cache.change(podOf('b', { addresses: ['fd00::7'], startedAt: 2000 }), 2)
+  t.same(cache.view('a')?.addresses, ['10.64.0.7', 'fd00::7'], 'it still names it')
+  cache.change(podOf('a', { addresses: ['10.64.0.8'], startedAt: 1000 }), 3)
+  t.same(cache.view('a')?.addresses, ['10.64.0.8'])
+  cache.change(ended('b', { addresses: ['fd00::7'], startedAt: 2000 }), 4)
+  t.equal(cache.holder('fd00::7'), undefined, 'and does not get it back')
+  cache.change(podOf('c', { addresses: ['10.64.0.9'], startedAt: 1000 }), 5)
+  cache.change(podOf('older', { addresses: ['10.64.0.9'], startedAt: 500 }), 6)
+  cache.change(podOf('c', { addresses: [], startedAt: 1000 }), 7)
+  t.same(cache.view('c')?.addresses, ['10.64.0.9'], 'an older one takes nothing away')
+})
+
 t.test('an edited annotation leaves a former claim in the group that it left', async (t) => {
   const { cache, taken } = watched()
   cache.change(podOf('a'), 1)

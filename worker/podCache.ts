@@ -177,6 +177,19 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     return touched
   }
 
+  /** Whether the pod no longer names the address, and a living one that started later does. */
+  const isLost = (address: string, pod: ObservedPod): boolean => {
+    if (pod.addresses.includes(address)) return false
+    const others = [...byAddress.get(address)].map((uid) => viewed(uid)?.pod)
+    return others.some(
+      (other) =>
+        other !== undefined &&
+        other.uid !== pod.uid &&
+        other.addresses.includes(address) &&
+        startedLater(pod, other) === other
+    )
+  }
+
   /** Whoever merely remembers an address no longer has it once another pod newly reports it, or one that started later does. */
   const dropRemembered = (address: string, reporter: ObservedPod, newly: boolean, now: number): void => {
     for (const uid of [...byAddress.get(address)]) {
@@ -201,7 +214,10 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     const ended = endSeen(pod, before, nodeGone, now)
     const sticky = before?.end !== undefined && before.end.reason !== 'nodeGone' ? before.end : undefined
     const end = sticky ?? (ended !== undefined && before?.end?.reason === ended.reason ? before.end : ended)
-    const after: PodView = { pod, addresses: rememberAddresses(pod, before), end }
+    const known = rememberAddresses(pod, before)
+    // Most pods hide nothing, and need no list of their own.
+    const addresses = known === pod.addresses ? known : known.filter((address) => !isLost(address, pod))
+    const after: PodView = { pod, addresses, end }
     const alike = before !== undefined && decideAlike(before, after)
     if (alike && before.pod.nodeName === pod.nodeName) keep(after)
     else {
