@@ -179,7 +179,8 @@ export function createWorld(
     alive: () => leader !== undefined,
     leader: () => leader,
     pause(time) {
-      stillUntil = clock.now() + time
+      // Who stands still already does so no shorter for it.
+      stillUntil = Math.max(stillUntil, clock.now() + time)
       leader?.pause(stillUntil)
       if (leader !== undefined && time > LEASE_TRUSTED) world.leaseInDoubt = true
     },
