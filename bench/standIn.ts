@@ -31,7 +31,7 @@ interface Told {
   readonly line: string
 }
 
-const BOOKMARK_EVERY_MS = 30_000
+const BOOKMARK_EVERY_MS = 8_000
 /** So many events can be read again by a watch that went away. */
 const REMEMBERED = 20_000
 

@@ -28,8 +28,8 @@ import { createWorker } from './worker.ts'
 /** Milliseconds that a call to EC2 may take, at most: it must have ended before a lost lease could be another's. */
 const EC2_TIMEOUT = 5000
 const CLOSE_MS = 30_000
-/** A watch that was silent for so long is no longer believed, in milliseconds; bookmarks come every minute. */
-const WATCH_SILENT = 180_000
+/** A watch that was silent for so long is no longer believed, in milliseconds; a bookmark comes with the end of each. */
+const WATCH_SILENT = 60_000
 
 async function main(): Promise<void> {
   const settings = readConfig(process.env, workerSpec)

@@ -38,7 +38,7 @@ export interface ReflectOptions<T> extends Selection {
 
 /** Milliseconds. */
 export interface ReflectorTiming {
-  /** Silence after which a watch counts as dead; the API server sends a bookmark about every 60 s. */
+  /** Silence after which a watch counts as dead; the API server sends a bookmark about every 60 s, and 2 s before it ends a watch. */
   readonly watchdog: number
   /** The API server ends a watch after a random time between these. */
   readonly watchLeast: number
@@ -47,10 +47,14 @@ export interface ReflectorTiming {
   readonly backoffMost: number
 }
 
+/**
+ * Short watches: of a connection that is dead without being cut nobody learns before the watch should have ended, and an address
+ * that is free is given to a stranger after 30 s.
+ */
 const TIMING: ReflectorTiming = {
-  watchdog: 90_000,
-  watchLeast: 240_000,
-  watchMost: 300_000,
+  watchdog: 20_000,
+  watchLeast: 10_000,
+  watchMost: 12_000,
   backoffFirst: 500,
   backoffMost: 10_000
 }

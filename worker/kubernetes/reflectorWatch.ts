@@ -34,10 +34,14 @@ const TYPES: ReadonlySet<string> = new Set(['ADDED', 'MODIFIED', 'DELETED', 'BOO
  */
 export async function watch(options: WatchOptions): Promise<void> {
   const { connection, path, labelSelector, fieldSelector, signal, onContact } = options
-  const silence = new AbortController()
-  const ended = AbortSignal.any([signal, silence.signal])
+  // Not AbortSignal.any, of which something stays with the longer-lived signal for ever.
+  const ending = new AbortController()
+  const ended = ending.signal
+  const stop = (): void => ending.abort(signal.reason)
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop)
   const timer = setTimeout(() => {
-    silence.abort(new Error(`a watch of ${path} was silent for ${String(options.watchdog)} ms`))
+    ending.abort(new Error(`a watch of ${path} was silent for ${String(options.watchdog)} ms`))
   }, options.watchdog)
   const lines = createLineCutter(MAX_LINE_BYTES)
   try {
@@ -62,6 +66,7 @@ export async function watch(options: WatchOptions): Promise<void> {
     throw ended.aborted ? ended.reason : error
   } finally {
     clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
   }
 }
 
