@@ -2,9 +2,10 @@
  * The webhook as it ships against a bare node:https server that reads and parses the same body and answers a constant:
  * both processes of their own, loaded in turns by a third, so that what the machine does otherwise meets both alike.
  */
+import type { Round } from './admissionLoad.ts'
 import { openArena } from './admissionServers.ts'
 import type { Arena, MeasuredServer } from './admissionServers.ts'
-import { largestReview, reviewOf } from './admissionReviews.ts'
+import { largestReview, newReviews, reviewOf } from './admissionReviews.ts'
 import type { SizedReview } from './admissionReviews.ts'
 import { quantileOf } from './table.ts'
 import type { BenchOptions, Row, Section } from './table.ts'
@@ -29,14 +30,17 @@ async function run({ full, tell }: BenchOptions): Promise<readonly Row[]> {
     const [bare, webhook] = [await arena.bare(), await arena.webhook()]
     const rows: Row[] = []
     const rounds = full ? 60 : 24
-    for (const [what, review, goal] of [
-      ['/mutate, a review of 6 KB', reviewOf('/mutate', BYTES), '>= 0.85'],
-      ['/validate, a review of 6 KB', reviewOf('/validate', BYTES), '>= 0.85'],
-      ['/mutate, 16 annotations of 4 KiB', largestReview('/mutate'), ''],
-      ['/validate, 16 annotations of 4 KiB, 960 items', largestReview('/validate'), '']
+    for (const [what, path, reviews, goal, awake] of [
+      ['/mutate, a review of 6 KB', '/mutate', usual('/mutate'), '>= 0.85', true],
+      ['/validate, a review of 6 KB', '/validate', usual('/validate'), '>= 0.85', true],
+      ['/validate, annotations that were never met before', '/validate', newReviews(1000, BYTES), '', true],
+      ['/mutate, from a client that sleeps while it waits', '/mutate', usual('/mutate'), '', false],
+      ['/validate, from a client that sleeps while it waits', '/validate', usual('/validate'), '', false],
+      ['/mutate, 16 annotations of 4 KiB', '/mutate', [largestReview('/mutate').body], '', true],
+      ['/validate, 16 annotations of 4 KiB, 960 items', '/validate', [largestReview('/validate').body], '', true]
     ] as const) {
       tell(what)
-      rows.push(...compare(what, goal, await playRounds(arena, { bare, webhook }, review, rounds)))
+      rows.push(...compare(what, goal, await playRounds(arena, { bare, webhook }, { path, reviews, awake }, rounds)))
     }
     tell('memory')
     return [...rows, ...(await measureMemory(arena, full ? 1_000_000 : 200_000)), started]
@@ -44,6 +48,11 @@ async function run({ full, tell }: BenchOptions): Promise<readonly Row[]> {
     await arena.close()
   }
 }
+
+/** Reviews of one path, sent in turn. */
+type Load = Pick<Round, 'awake' | 'path'> & { readonly reviews: readonly Buffer[] }
+
+const usual = (path: SizedReview['path']): Buffer[] => [reviewOf(path, BYTES).body]
 
 interface Turn {
   /** Requests a second. */
@@ -60,7 +69,7 @@ interface Rounds {
 async function playRounds(
   arena: Arena,
   servers: { readonly bare: MeasuredServer; readonly webhook: MeasuredServer },
-  review: SizedReview,
+  review: Load,
   rounds: number
 ): Promise<Rounds> {
   const turns = { bare: [] as Turn[], webhook: [] as Turn[] }
@@ -75,8 +84,8 @@ async function playRounds(
 }
 
 /** @throws Error when an answer is not 200 */
-async function playTurn(arena: Arena, server: MeasuredServer, { body, path }: SizedReview): Promise<Turn> {
-  const load = { port: server.port, path, body: body.toString(), connections: CONNECTIONS }
+async function playTurn(arena: Arena, server: MeasuredServer, { awake, path, reviews }: Load): Promise<Turn> {
+  const load = { port: server.port, path, bodies: reviews.map(String), connections: CONNECTIONS, awake }
   const before = await server.cpuSeconds()
   const counted = await arena.load({ ...load, seconds: SECONDS, requests: Number.MAX_SAFE_INTEGER })
   const cpu = (await server.cpuSeconds()) - before
@@ -113,7 +122,14 @@ function compare(what: string, goal: string, { bare, webhook }: Rounds): Row[] {
 async function measureMemory(arena: Arena, most: number): Promise<Row[]> {
   const webhook = await arena.webhook()
   const { body, path } = reviewOf('/mutate', BYTES)
-  const load = { port: webhook.port, path, body: body.toString(), connections: CONNECTIONS, seconds: 3600 }
+  const load = {
+    port: webhook.port,
+    path,
+    bodies: [body.toString()],
+    connections: CONNECTIONS,
+    seconds: 3600,
+    awake: false
+  }
   let done = 0
   const residentAfter = async (reviews: number): Promise<number> => {
     await arena.load({ ...load, requests: reviews - done })

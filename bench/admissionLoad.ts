@@ -9,9 +9,11 @@ export interface Round {
   readonly port: number
   readonly ca: string
   readonly path: string
-  /** The JSON body. */
-  readonly body: string
+  /** The JSON bodies, sent in turn. */
+  readonly bodies: readonly string[]
   readonly connections: number
+  /** Whether the client looks for answers without end, and never sleeps: then no server pays for waking it. */
+  readonly awake: boolean
   /** The round ends with whichever comes first. */
   readonly seconds: number
   readonly requests: number
@@ -26,11 +28,15 @@ export interface Counted {
 
 /** @throws Error when a connection cannot be had */
 async function run(round: Round): Promise<Counted> {
-  const { port, ca, body, path, connections } = round
-  const head = `POST ${path}?timeout=10s HTTP/1.1\r\nhost: localhost\r\nuser-agent: kube-apiserver-admission\r\naccept: application/json\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`
-  const request = Buffer.from(head + body)
+  const { port, ca, bodies, path, connections } = round
+  const requests = bodies.map((body) => requestOf(path, body))
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(port, ca)))
   let [answers, failures, sent] = [0, 0, 0]
+  let over = !round.awake
+  const look = (): void => {
+    if (!over) setImmediate(look)
+  }
+  look()
   const startedAt = performance.now()
   const deadline = startedAt + round.seconds * 1000
   await Promise.all(
@@ -42,8 +48,7 @@ async function run(round: Round): Promise<Counted> {
               socket.destroy()
               return resolve()
             }
-            sent++
-            socket.write(request)
+            socket.write(requests[sent++ % requests.length] ?? '')
           }
           readAnswers(socket, (ok) => {
             answers++
@@ -56,7 +61,13 @@ async function run(round: Round): Promise<Counted> {
         })
     )
   )
+  over = true
   return { answers, failures, seconds: (performance.now() - startedAt) / 1000 }
+}
+
+function requestOf(path: string, body: string): Buffer {
+  const head = `POST ${path}?timeout=10s HTTP/1.1\r\nhost: localhost\r\nuser-agent: kube-apiserver-admission\r\naccept: application/json\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`
+  return Buffer.from(head + body)
 }
 
 function open(port: number, ca: string): Promise<TLSSocket> {

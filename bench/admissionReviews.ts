@@ -10,11 +10,19 @@ const GROUP = 'sg-0123456789abcdef0'
 const OURS = { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443,tcp:5000-5050,udp:53' }
 
 /** A pod as a Deployment makes it, with what field management and admission have put on it, and `bytes` of JSON in all. */
-export function reviewOf(path: SizedReview['path'], bytes: number): SizedReview {
-  const build = (filler: string): Buffer => Buffer.from(JSON.stringify(createReview(path, filler)))
+export function reviewOf(path: SizedReview['path'], bytes: number, annotations = OURS): SizedReview {
+  const build = (filler: string): Buffer => Buffer.from(JSON.stringify(createReview(path, filler, annotations)))
   const spare = bytes - build('').length
   if (spare < 0) throw new Error(`a review has at least ${build('').length} bytes; ${bytes} were asked for`)
   return { path, body: build('x'.repeat(spare)) }
+}
+
+/** To be validated: of as many Deployments, each of which asks for other ports. */
+export function newReviews(count: number, bytes: number): Buffer[] {
+  return Array.from({ length: count }, (_, index) => {
+    const asked = `tcp:${10_000 + index},tcp:${20_000 + index}-${30_000 + index},udp:${40_000 + index}`
+    return reviewOf('/validate', bytes, { [`sg.amazonaws.com/${GROUP}`]: asked }).body
+  })
 }
 
 /** As many groups, items and bytes as a pod may have: 16 groups, each with 60 items and blanks that fill 4 KiB. */

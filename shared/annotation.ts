@@ -76,6 +76,9 @@ export function printAnnotations(requests: readonly RuleRequest[]): Record<strin
 
 /** Adds a violation to every annotation that has a part in a group with too many items. */
 function limitItems(readings: readonly Reading[]): void {
+  let all = 0
+  for (const { counts } of readings) for (const count of counts.values()) all += count
+  if (all <= MAX_ITEMS) return
   const totals = new Map<SecurityGroupId, number>()
   for (const { counts } of readings)
     for (const [groupId, count] of counts) totals.set(groupId, (totals.get(groupId) ?? 0) + count)
@@ -89,9 +92,9 @@ function limitItems(readings: readonly Reading[]): void {
 }
 
 function namedIn(readings: readonly Reading[]): SecurityGroupId[] {
-  const groups = new Set<SecurityGroupId>()
-  for (const { counts } of readings) for (const groupId of counts.keys()) groups.add(groupId)
-  return [...groups].sort()
+  const groups: SecurityGroupId[] = []
+  for (const { counts } of readings) for (const groupId of counts.keys()) groups.push(groupId)
+  return groups.length < 2 ? groups : [...new Set(groups)].sort()
 }
 
 function limitGroups(readings: readonly Reading[]): Violation | undefined {
@@ -105,17 +108,24 @@ function limitGroups(readings: readonly Reading[]): Violation | undefined {
 function mergeRequests(wanted: readonly RuleRequest[]): Pick<Declaration, 'requests' | 'warnings'> {
   const requests: RuleRequest[] = []
   const warnings: string[] = []
-  const groups = Map.groupBy(wanted, ({ groupId }) => groupId)
-  for (const groupId of [...groups.keys()].sort()) {
-    const items = groups.get(groupId) ?? []
+  for (const items of inGroups(wanted)) {
     const merged = mergeItems(items)
-    requests.push(...merged)
+    for (const request of merged) requests.push(request)
     if (merged.length < items.length)
       warnings.push(
-        `${groupId}: ${items.length} items merge into ${merged.length}: ${cut(merged.map(printItem).join(','))}`
+        `${merged[0]?.groupId ?? ''}: ${items.length} items merge into ${merged.length}: ${cut(merged.map(printItem).join(','))}`
       )
   }
   return { requests, warnings }
+}
+
+/** By group, sorted. Most pods ask for one group. */
+function inGroups(wanted: readonly RuleRequest[]): readonly (readonly RuleRequest[])[] {
+  const [first] = wanted
+  if (first === undefined) return []
+  if (wanted.every(({ groupId }) => groupId === first.groupId)) return [wanted]
+  const groups = Map.groupBy(wanted, ({ groupId }) => groupId)
+  return [...groups.keys()].sort().map((groupId) => groups.get(groupId) ?? [])
 }
 
 const cut = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}...` : text)

@@ -83,7 +83,7 @@ export function printItem({ protocol, fromPort, toPort }: Item): string {
  * @param items of one group
  */
 export function mergeItems<T extends Item>(items: readonly T[]): T[] {
-  const sorted = items.toSorted((a, b) => compareTexts(a.protocol, b.protocol) || a.fromPort - b.fromPort)
+  const sorted = isSorted(items) ? items : items.toSorted(compareItems)
   const merged: T[] = []
   let last: T | undefined
   for (const item of sorted) {
@@ -92,6 +92,18 @@ export function mergeItems<T extends Item>(items: readonly T[]): T[] {
     else merged.push((last = item))
   }
   return merged
+}
+
+const compareItems = (a: Item, b: Item): number => compareTexts(a.protocol, b.protocol) || a.fromPort - b.fromPort
+
+/** Few are not, and sorting takes longer than looking. */
+function isSorted(items: readonly Item[]): boolean {
+  let last: Item | undefined
+  for (const item of items) {
+    if (last !== undefined && compareItems(last, item) > 0) return false
+    last = item
+  }
+  return true
 }
 
 /** In the order of UTF-16 units, as sort() has it. */

@@ -50,13 +50,15 @@ export function ours(annotations: Annotations | undefined): Annotations {
 
 /** The keys of {@link ours}, sorted. */
 export function ourKeys(annotations: Annotations | undefined): string[] {
-  return Object.keys(annotations ?? {})
-    .filter(isOurs)
-    .sort()
+  const keys: string[] = []
+  if (annotations === undefined) return keys
+  for (const key of Object.keys(annotations)) if (isOurs(key)) keys.push(key)
+  return keys.length < 2 ? keys : keys.sort()
 }
 
 /** Our keys that were added, changed or removed between the two, sorted. */
-export function changedKeys(before: Annotations = {}, after: Annotations = {}): readonly string[] {
+export function changedKeys(before: Annotations | undefined, after: Annotations = {}): readonly string[] {
+  if (before === undefined) return ourKeys(after)
   const kept = ourKeys(after).filter((key) => before[key] !== after[key])
   const removed = ourKeys(before).filter((key) => after[key] === undefined)
   return removed.length === 0 ? kept : [...kept, ...removed].sort()

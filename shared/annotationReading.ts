@@ -28,7 +28,7 @@ export function readAnnotation(key: string, value: string, readGroups: boolean):
   if (what.kind === 'setting') return readSetting(key, value)
   if (what.kind === 'group' && !readGroups) return { ...blank(key), counts: new Map([[what.groupId, 0]]) }
   const example = what.kind === 'group' ? 'tcp:443' : 'sg-0123abcd:tcp:443'
-  if (/^\s*$/.test(value))
+  if (value.trim() === '')
     return faulty(
       'EmptyValue',
       key,
@@ -54,19 +54,24 @@ function readItems(key: string, value: string, groupId?: SecurityGroupId): Readi
   const requests: RuleRequest[] = []
   const violations: Violation[] = []
   const warnings: string[] = []
-  const told = new Set<string>()
+  let told: Set<string> | undefined
   const fail = (reason: ViolationReason, text: string, message: string): void => {
-    told.add(text)
+    told = (told ?? new Set()).add(text)
     violations.push(violation(reason, key, text, message))
   }
-  const texts = value.split(',').map(trimBlanks)
-  const written = texts.filter((text) => text !== '')
+  const texts = value.split(',')
+  const written: string[] = []
+  for (const text of texts) {
+    const trimmed = trimBlanks(text)
+    if (trimmed !== '') written.push(trimmed)
+  }
   if (written.length < texts.length)
-    for (const problem of emptyItems(texts)) violations.push(violation('EmptyItem', key, value, problem))
+    for (const problem of emptyItems(texts.map(trimBlanks)))
+      violations.push(violation('EmptyItem', key, value, problem))
   const counts = countItems(written, groupId)
   for (const text of written) {
     // The same mistake again needs no second sentence.
-    if (violations.length > 0 && told.has(text)) continue
+    if (told?.has(text) === true) continue
     const id = groupId ?? groupOf(text)
     if (id === undefined) {
       fail(...describeNoGroup(text))
@@ -124,8 +129,8 @@ function describeNoGroup(text: string): [ViolationReason, string, string] {
 }
 
 function countItems(written: readonly string[], groupId?: SecurityGroupId): Map<SecurityGroupId, number> {
-  if (groupId !== undefined) return new Map(written.length === 0 ? [] : [[groupId, written.length]])
   const counts = new Map<SecurityGroupId, number>()
+  if (groupId !== undefined) return written.length === 0 ? counts : counts.set(groupId, written.length)
   for (const text of written) {
     const id = groupOf(text)
     if (id !== undefined) counts.set(id, (counts.get(id) ?? 0) + 1)

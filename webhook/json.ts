@@ -58,19 +58,19 @@ export function look(value: unknown, path: string): Place {
 /** A class, and a path that is only put together when it is asked for: every review makes dozens of these. */
 class Spot implements Place {
   readonly value: unknown
-  readonly #key: string
-  readonly #above: Spot | undefined
+  private readonly key: string
+  private readonly above: Spot | undefined
 
   constructor(value: unknown, key: string, above: Spot | undefined) {
     this.value = value ?? undefined
-    this.#key = key
-    this.#above = above
+    this.key = key
+    this.above = above
   }
 
   get path(): string {
-    const above = this.#above?.path ?? ''
-    if (above === '') return this.#key
-    return this.#key.startsWith('[') ? above + this.#key : `${above}.${this.#key}`
+    const above = this.above?.path ?? ''
+    if (above === '') return this.key
+    return this.key.startsWith('[') ? above + this.key : `${above}.${this.key}`
   }
 
   at(key: string): Place {

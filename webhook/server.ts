@@ -4,6 +4,7 @@ import type { Server } from 'node:https'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { createBodyReader } from './body.ts'
+import { rememberDeclarations } from './declarations.ts'
 import { answerReviews, PATIENCE_MS } from './exchange.ts'
 import type { Answering, ReviewOptions } from './exchange.ts'
 import { mutate } from './mutation.ts'
@@ -67,10 +68,11 @@ export function buildServer(options: ServerOptions): WebhookServer {
     reply.code(404).type('text/plain').send('try POST /mutate or /validate\n')
   )
   route(app, '/mutate', answerReviews(context, '/mutate', mutate))
+  const validation = { rulesPerGroup: options.rulesPerGroup, declare: rememberDeclarations() }
   route(
     app,
     '/validate',
-    answerReviews(context, '/validate', (admission) => validate(admission, options))
+    answerReviews(context, '/validate', (admission) => validate(admission, validation))
   )
   return { app, tls: app.server, drain: () => (draining = true) }
 }

@@ -1,5 +1,6 @@
 /** The decision: is what this request leaves behind well-formed, and whose permission does it need? Pure. */
 import { changedKeys, ourKeys, parseAnnotations } from '../shared/annotation.ts'
+import type { Annotations, Declaration } from '../shared/annotation.ts'
 import { readKey } from '../shared/annotationKey.ts'
 import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, PREFIX, READINESS_GATE_KEY } from '../shared/names.ts'
 import { annotationField } from '../shared/violation.ts'
@@ -12,31 +13,34 @@ import { warnOfShare } from './quotaShare.ts'
 import { ALLOWED } from './verdict.ts'
 import type { Need, Verdict } from './verdict.ts'
 
-export interface Quota {
-  /** How many rules of one address family a group holds. */
+export interface ValidationOptions {
+  /** EC2's quota: how many rules of one address family a group holds. */
   readonly rulesPerGroup: number
+  /** Reads all annotations of ours, perhaps from memory; {@link parseAnnotations} when absent. */
+  readonly declare?: (annotations: Annotations) => Declaration
 }
 
 /**
  * Judges the final object, and of it only the keys of ours that this request changes: what was bad before never blocks
  * an update, so that every pod can be edited, released and deleted.
  */
-export function validate(request: AdmissionRequest, { rulesPerGroup }: Quota): Verdict {
+export function validate(request: AdmissionRequest, options: ValidationOptions): Verdict {
   if (request.operation !== 'CREATE' && request.operation !== 'UPDATE') return ALLOWED
-  if (request.resource === 'pods') return validatePod(request, rulesPerGroup)
+  if (request.resource === 'pods') return validatePod(request, options)
   if (request.resource === 'pods/status') return refuseChange(request)
   if (request.kind === 'Binding') return refuseChange(request)
-  if (WORKLOADS.has(request.kind)) return validateTemplate(request, rulesPerGroup)
+  if (WORKLOADS.has(request.kind)) return validateTemplate(request, options)
   return ALLOWED
 }
 
-function validatePod(request: AdmissionRequest, rulesPerGroup: number): Verdict {
+function validatePod(request: AdmissionRequest, options: ValidationOptions): Verdict {
   const pod = readPod(request.object, request.operation === 'CREATE')
   if (pod.mirror) return ALLOWED
   const old = before(request, (place) => readPod(place, false))
   const changed = changedKeys(old?.annotations, pod.annotations)
   const stamp = pod.living ? unstamped(pod) : []
-  const verdict = judge(request, pod, { changed, unstamped: stamp, unpermitted: 'deny', rulesPerGroup, pods: 1 })
+  const about = { changed, isNew: old === undefined, unstamped: stamp, unpermitted: 'deny', pods: 1 } as const
+  const verdict = judge(request, pod, about, options)
   const tooLate = old !== undefined && asksForGate(pod) && !asksForGate(old) && !pod.readinessGates.includes(CONDITION)
   return tooLate ? { ...verdict, warnings: [...verdict.warnings, GATE_TOO_LATE] } : verdict
 }
@@ -46,7 +50,7 @@ const asksForGate = ({ annotations }: PodShape): boolean => annotations[READINES
 const GATE_TOO_LATE = `${annotationField(READINESS_GATE_KEY)}: takes effect only on pods that are created with it`
 
 /** Refused when malformed, but only warned about when not permitted: the Role may come with the next file. */
-function validateTemplate(request: AdmissionRequest, rulesPerGroup: number): Verdict {
+function validateTemplate(request: AdmissionRequest, options: ValidationOptions): Verdict {
   if (hasController(request.object)) return ALLOWED
   const read = (place: AdmissionRequest['object']) => readTemplate(request.kind, place)
   const [template, old] = [read(request.object), before(request, read)]
@@ -54,8 +58,11 @@ function validateTemplate(request: AdmissionRequest, rulesPerGroup: number): Ver
   const pods = countPods(request.kind, request.object)
   const more = old !== undefined && changed.length === 0 && pods > countPods(request.kind, request.oldObject)
   const verdict = more
-    ? { ...ALLOWED, warnings: warnOfShare(parseAnnotations(template.annotations).requests, rulesPerGroup, pods) }
-    : judge(request, template, { changed, unstamped: [], unpermitted: 'warn', rulesPerGroup, pods })
+    ? {
+        ...ALLOWED,
+        warnings: warnOfShare(parseAnnotations(template.annotations).requests, options.rulesPerGroup, pods)
+      }
+    : judge(request, template, { changed, isNew: old === undefined, unstamped: [], unpermitted: 'warn', pods }, options)
   const own = ourKeys(request.object.at('metadata').at('annotations').strings())
   const misplaced = own.filter((key) => !Object.hasOwn(template.annotations, key))
   if (misplaced.length === 0) return verdict
@@ -97,25 +104,31 @@ function before<T>(request: AdmissionRequest, read: (place: AdmissionRequest['ob
 
 interface Circumstances {
   readonly changed: readonly string[]
+  /** There was no object before, so that all is changed. */
+  readonly isNew: boolean
   readonly unstamped: readonly Violation[]
   readonly unpermitted: 'deny' | 'warn'
-  readonly rulesPerGroup: number
   /** How many such pods there will be. */
   readonly pods: number
 }
 
-function judge(request: AdmissionRequest, shape: PodShape, about: Circumstances): Verdict {
-  const { changed, unpermitted } = about
+function judge(
+  request: AdmissionRequest,
+  shape: PodShape,
+  about: Circumstances,
+  { declare = parseAnnotations, rulesPerGroup }: ValidationOptions
+): Verdict {
+  const { changed, isNew, unpermitted } = about
   if (changed.length === 0) return ALLOWED
-  const declared = parseAnnotations(shape.annotations, new Set(changed))
-  const added = changed.filter((key) => Object.hasOwn(shape.annotations, key))
+  const declared = isNew ? declare(shape.annotations) : parseAnnotations(shape.annotations, new Set(changed))
+  const added = isNew ? changed : changed.filter((key) => Object.hasOwn(shape.annotations, key))
   const violations = declared.violations.map((violation) => below(shape.base, violation))
   if (added.includes(READINESS_GATE_KEY) && waitsForNothing(shape)) violations.push(gateOfNothing(shape.base))
   if (shape.hostNetwork) violations.push(onHostNetwork(shape.base))
   violations.push(...about.unstamped)
   // Taking away is always allowed: what remains was there before, and mutation is not called to stamp it.
   const uses = declared.groups.map((groupId) => need(request.namespace, shape, changed, groupId))
-  const warnings = [...declared.warnings, ...warnOfShare(declared.requests, about.rulesPerGroup, about.pods)]
+  const warnings = [...declared.warnings, ...warnOfShare(declared.requests, rulesPerGroup, about.pods)]
   if (added.length > 0 && violations.length > 0) return { kind: 'invalid', violations, warnings, uses, unpermitted }
   return { ...ALLOWED, warnings, uses, unpermitted, rules: declared.requests.length }
 }
