@@ -96,8 +96,12 @@ async function comeToRest(stage: Stage): Promise<void> {
     }
   }
   await settle()
-  // A permission that was withdrawn just before is believed until it is asked for again.
-  await pass(stage, Math.max(2 * LOOK, truth.turnedAt + WITHDRAWN - world.clock.now()))
+  // A permission that was withdrawn just before is believed until it is asked for again, and our mark on a rule until the rule is read.
+  const untaggedAt = Math.max(-Infinity, ...invariants.untaggedAt.values())
+  await pass(
+    stage,
+    Math.max(2 * LOOK, truth.turnedAt + WITHDRAWN - world.clock.now(), untaggedAt + REPAIRED - world.clock.now())
+  )
   await settle()
   for (const wrong of invariants.atRest()) invariants.wrong(wrong.invariant, wrong.text)
   if (invariants.wrongs.length > 0) return
