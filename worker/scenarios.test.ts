@@ -312,3 +312,16 @@ t.test('PERMISSIONS=warn grants all the same', async (t) => {
   await world.clock.advance(5000)
   t.same([held(world), reasonOf(world, 'a')], [['10.64.0.1/32'], 'RulesInEffect'])
 })
+
+t.test('a pod in the node’s network that lacks our label is told, and is asked for at sweeps only', async (t) => {
+  const world = createWorld([GROUP])
+  world.cluster.create('a', ASK, { hostNetwork: true, labelled: false, finalized: false, heldByFinalizer: false })
+  world.restart()
+  await world.clock.advance(90_000)
+  t.equal(reasonOf(world, 'a'), 'HostNetworkRefused')
+  const before = world.cluster.calls
+  await world.clock.advance(120_000)
+  const sweeps = 2
+  // The pod, and what a sweep asks for besides.
+  t.ok(world.cluster.calls - before <= 3 * sweeps, `${String(world.cluster.calls - before)} calls`)
+})

@@ -151,7 +151,9 @@ async function serveLiving(
   const wait = patienceWith(found, view, passingSince, deps.now())
   if (wait === 0) await say(deps, view, found)
   if (unmarked !== undefined) throw unmarked
-  const delays = [...(wait > 0 ? [wait] : []), ...(labelled && (finalized || hostNetwork) ? [] : [LOOK_AGAIN])]
+  // Nothing is made for a pod in the node's network, and a thousand nodes may have one: that it is gone the next sweep notices.
+  const canWait = (labelled && finalized) || (hostNetwork && !finalized)
+  const delays = [...(wait > 0 ? [wait] : []), ...(canWait ? [] : [LOOK_AGAIN])]
   return delays.length === 0 ? {} : { againAfter: Math.min(...delays) }
 }
 
