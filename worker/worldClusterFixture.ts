@@ -151,9 +151,14 @@ export class WorldCluster {
     this.#nodesShown = before
     const nodes = new Set(this.nodes)
     const change = ++this.#nodeChanges
+    let isLate = false
     const arrive = (): void => {
-      if (this.down) return void this.#clock.after(500, arrive)
-      if (change < this.#nodeChangeShown) return
+      if (this.down) {
+        isLate = true
+        return void this.#clock.after(500, arrive)
+      }
+      // After an outage a watch tells of all that happened within a moment: only the last of it is worth a look.
+      if (change < this.#nodeChangeShown || (isLate && change < this.#nodeChanges)) return
       this.#nodeChangeShown = change
       this.#nodesShown = nodes
       for (const { cache, wallClock } of this.#watches.values()) cache.reviewNodes(nodes, wallClock())
