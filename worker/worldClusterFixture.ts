@@ -243,7 +243,15 @@ export class WorldCluster {
     this.pods.set(pod.uid, pod)
     this.onChange(before, pod)
     if (pod.labelled) this.#tell((cache, now) => cache.change(pod, now), pod)
-    else if (before?.labelled === true) this.#tell((cache, now) => cache.vanish(before, now))
+    else if (before?.labelled === true) this.#tell((cache, now) => this.#vanish(cache, before, pod, now))
+  }
+
+  #vanish(cache: Cache, before: ObservedPod, after: ObservedPod, now: number): void {
+    cache.vanish(before, now)
+    // Nothing of ours is on it and nothing should be: it is forgotten, and met anew if ever it asks again.
+    const forgotten = !after.finalized && (!after.annotated || !this.nodes.has(after.nodeName ?? ''))
+    const shown = this.#watches.get(cache)?.shown
+    for (const pair of forgotten ? (shown ?? []) : []) if (pair.startsWith(`${after.uid} `)) shown?.delete(pair)
   }
 
   /** The pod of this name, if there is one now. */
