@@ -45,6 +45,8 @@ export interface PodCache {
   changedAt(uid: string): number
   /** Changes with everything that is learned of the pod. */
   revision(uid: string): number
+  /** How often the pod has come back to life: its node was gone, and is there again. */
+  revivals(uid: string): number
   view(uid: string): PodView | undefined
   views(): Iterable<PodView>
   /** Pods that ask, or asked when they ended, for something in the group. */
@@ -85,6 +87,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   const missing = new Set<string>()
   const expected = new Set<string>()
   let revision = 0
+  const revivals = new Map<string, number>()
   const goneNodes = new Set<string>()
   let remembering = false
   const former = new Map<SecurityGroupId, Map<RuleKey, FormerClaim>>()
@@ -218,6 +221,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     // Most pods hide nothing, and need no list of their own.
     const addresses = known === pod.addresses ? known : known.filter((address) => !isLost(address, pod))
     const after: PodView = { pod, addresses, end }
+    if (before?.end !== undefined && end === undefined) revivals.set(pod.uid, (revivals.get(pod.uid) ?? 0) + 1)
     const alike = before !== undefined && decideAlike(before, after)
     if (alike && before.pod.nodeName === pod.nodeName) keep(after)
     else {
@@ -242,6 +246,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     const before = viewed(uid)
     missing.delete(uid)
     expected.delete(uid)
+    revivals.delete(uid)
     if (before === undefined) return
     unindex(before)
     entries.delete(uid)
@@ -300,6 +305,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     },
     changedAt: (uid) => entries.get(uid)?.changedAt ?? -Infinity,
     revision: (uid) => entries.get(uid)?.revision ?? 0,
+    revivals: (uid) => revivals.get(uid) ?? 0,
     view: viewed,
     *views() {
       for (const { view } of entries.values()) yield view

@@ -111,19 +111,22 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
  * How long ended pods have been held. By their own timestamps when they are first seen ended, so that a restart begins nothing anew; from then
  * on by the monotonic clock, so that a step of the wall clock neither frees a pod before its time nor keeps it beyond.
  */
-function createHolds({ now, wallClock }: Pick<SettleDeps, 'now' | 'wallClock'>): {
+function createHolds({ cache, now, wallClock }: Pick<SettleDeps, 'cache' | 'now' | 'wallClock'>): {
   heldFor(view: PodView): number
   forget(uid: string): void
 } {
-  const endedAt = new Map<string, number>()
+  const ends = new Map<string, { readonly at: number; readonly revivals: number }>()
   return {
     heldFor({ end, pod }) {
       if (end === undefined) return 0
-      const at = endedAt.get(pod.uid) ?? now() - Math.max(0, wallClock() - end.at)
-      endedAt.set(pod.uid, at)
+      // Whose node was back has ended anew, though it lived for less than a run takes to notice.
+      const revivals = cache.revivals(pod.uid)
+      const known = ends.get(pod.uid)
+      const at = known?.revivals === revivals ? known.at : now() - Math.max(0, wallClock() - end.at)
+      ends.set(pod.uid, { at, revivals })
       return now() - at
     },
-    forget: (uid) => void endedAt.delete(uid)
+    forget: (uid) => void ends.delete(uid)
   }
 }
 
