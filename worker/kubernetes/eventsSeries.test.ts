@@ -19,6 +19,16 @@ const counts = (book: SeriesBook): string[] =>
   [...book.untold()].map((series) => `${series.name} x${String(series.count)}`)
 const only = (book: SeriesBook): Series => [...book.untold()][0]!
 
+t.test('of a pod only its name is kept', async (t) => {
+  const book = createSeriesBook({ capacity: 10, window: 100, name: () => 'event' })
+  const pod = { namespace: 'web', name: 'a', uid: 'u', addresses: ['10.64.0.1'] }
+  book.add({ ...occurrence(), pod }, 0)
+  t.strictSame(
+    [...book.untold()].map((series) => series.occurrence.pod),
+    [{ namespace: 'web', name: 'a', uid: 'u' }]
+  )
+})
+
 t.test('equal occurrences are one series; any difference makes another', async (t) => {
   const book = create()
   book.add(occurrence(), 0)

@@ -67,7 +67,8 @@ export function createSeriesBook(options: BookOptions): SeriesBook {
         book.set(key, {
           key,
           name: options.name(pod),
-          occurrence,
+          // Of the pod no more than its name: it is kept for minutes after the pod is gone.
+          occurrence: { ...occurrence, pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid } },
           firstAt: now,
           lastAt: now,
           count: 1,
