@@ -103,6 +103,17 @@ t.test('answers reviews over TLS', async (t) => {
   t.match(text, 'controller_runtime_webhook_requests_in_flight{webhook="/validate"} 0')
 })
 
+t.test('annotations that were met before are answered as the first time', async (t) => {
+  const server = await listening(t)
+  const ports = Array.from({ length: 16 }, (_, index) => `tcp:${1 + 2 * index}`).join(',')
+  const crowded = { annotations: { 'sg.amazonaws.com/sg-0123abcd': ports } }
+  const ask = async (uid: string) =>
+    responseOf(await post(server, '/validate', json({ object: stamped(crowded), uid })))
+  const first = await ask('first')
+  t.match(first, { allowed: true, auditAnnotations: { rules: '16' }, warnings: [/16 of the 60 rules/] })
+  t.same(await ask('second'), { ...first, uid: 'second' })
+})
+
 t.test('not permitted is 403 inside the answer; not knowing is 500, for the failurePolicy', async (t) => {
   const parts = json({ object: stamped({ annotations }) })
   const refusing = await listening(t, { permissions: { permits: () => Promise.resolve(false) } })

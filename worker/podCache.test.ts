@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { RuleKey } from '../shared/rules.ts'
 import { createPodCache } from './podCache.ts'
 import type { ObservedPod } from './pods.ts'
 import { asking, GROUP, OTHER_GROUP, podOf } from './podFixture.ts'
@@ -88,9 +89,12 @@ t.test('a pod first seen after its end may have had all that it asks for', async
   const { cache } = watched()
   cache.replace([ended('a')], 9000)
   t.same(
-    [...cache.formerClaims(GROUP)].map(([key, { since }]) => [key, since]),
-    [['tcp 443-443 10.64.0.7/32', 5000]]
+    [...cache.formerClaims(GROUP)].map(([key, { inferred, since }]) => [key, since, inferred]),
+    [['tcp 443-443 10.64.0.7/32', 5000, true]]
   )
+  cache.change(podOf('seen', { addresses: ['10.64.0.8'] }), 9001)
+  cache.change(ended('seen', { addresses: ['10.64.0.8'] }), 9002)
+  t.equal(cache.formerClaims(GROUP).get('tcp 443-443 10.64.0.8/32' as RuleKey)?.inferred, false, 'this one was seen to')
   t.equal(cache.holder('10.64.0.7'), undefined, 'it holds nothing, though its status still names the address')
 })
 

@@ -5,6 +5,7 @@ import { answerJson, connectTo, serve, silentLogger, statusBody } from '../../sh
 import type { Scripted } from '../../shared/kubernetes/connectionFixture.ts'
 import type { Connection } from '../../shared/kubernetes/connection.ts'
 import { reflect } from './reflector.ts'
+import { watch } from './reflectorWatch.ts'
 import type { RawObject, Reflection, ReflectOptions } from './reflector.ts'
 
 interface Item {
@@ -359,6 +360,22 @@ t.test('stop: no word afterwards, no promise left open', async (t) => {
   await second.until(() => stopping !== undefined)
   await stopping
   t.same(told, ['a2'])
+})
+
+t.test('who was stopped before it watched does not watch', async (t) => {
+  const scene = await play(t, [listing(1)], [quiet])
+  await scene.reflection.synced
+  const stopped = watch({
+    connection: scene.connection,
+    path: '/api/v1/pods',
+    from: '1',
+    duration: 10_000,
+    watchdog: 500,
+    signal: AbortSignal.abort(new Error('it is over')),
+    onContact: () => undefined,
+    onEvent: () => undefined
+  })
+  await t.rejects(stopped, { message: 'it is over' })
 })
 
 t.test('an API server that is gone for a while', async (t) => {
