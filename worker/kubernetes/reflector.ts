@@ -38,7 +38,10 @@ export interface ReflectOptions<T> extends Selection {
 
 /** Milliseconds. */
 export interface ReflectorTiming {
-  /** Silence after which a watch counts as dead; the API server sends a bookmark about every 60 s, and 2 s before it ends a watch. */
+  /**
+   * Silence after which a watch counts as dead; the API server sends a bookmark about every 60 s, and 2 s before it ends a watch
+   * (apiserver pkg/storage/cacher, nextBookmarkTime).
+   */
   readonly watchdog: number
   /** The API server ends a watch after a random time between these. */
   readonly watchLeast: number
