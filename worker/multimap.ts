@@ -13,6 +13,10 @@ export class Multimap<K, V extends string> {
     else if (typeof held === 'object' && held.delete(value) && held.size === 1)
       for (const last of held) this.#values.set(key, last)
   }
+  has(key: K, value: V): boolean {
+    const held = this.#values.get(key)
+    return held === value || (typeof held === 'object' && held.has(value))
+  }
   /** Not to be read while it is changed: take a copy. */
   get(key: K): Iterable<V> {
     const held = this.#values.get(key)

@@ -147,9 +147,29 @@ t.test('pods of a node that is gone have ended', async (t) => {
   const { cache, taken } = watched()
   cache.change(podOf('a'), 1)
   taken()
-  cache.nodeGone('node-0', 7)
+  cache.nodeGone('node-0', ['a'], 7)
   t.same([cache.view('a')?.end, taken()], [{ at: 7, reason: 'nodeGone' }, [GROUP]])
 })
+
+t.test(
+  'a pod that comes to a node known to be gone may be news of the node: only those asked about have ended',
+  (t) => {
+    const { cache } = watched()
+    cache.change(podOf('a'), 1)
+    cache.change(podOf('b', { nodeName: undefined, addresses: [] }), 1)
+    cache.nodeGone('node-0', ['a'], 7)
+    cache.change(podOf('b', { addresses: ['10.64.0.8'] }), 8)
+    cache.change(podOf('c', { addresses: ['10.64.0.9'] }), 8)
+    cache.change(podOf('a'), 9)
+    const ends = (): (number | undefined)[] => ['a', 'b', 'c'].map((uid) => cache.view(uid)?.end?.at)
+    t.same(ends(), [7, undefined, undefined])
+    cache.nodeGone('node-0', ['b', 'c'], 10)
+    t.same(ends(), [7, 10, 10], 'the API server was asked again')
+    cache.reviewNodes(new Set(['node-0']), 11)
+    t.same(ends(), [undefined, undefined, undefined], 'the node is back')
+    t.end()
+  }
+)
 
 t.test('a standby remembers no ended claim, and knows all that matter once it leads', async (t) => {
   const cache = createPodCache({ groupsTouched: () => undefined, podTouched: () => undefined })

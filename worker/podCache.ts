@@ -36,7 +36,11 @@ export interface PodCache {
   vanish(pod: ObservedPod, now: number): void
   /** The API server has said that no pod of this uid exists any more. */
   gone(uid: string, now: number): void
-  nodeGone(name: string, now: number): void
+  /**
+   * Of the node's pods these have ended. A pod that is seen on it only now may be news of a node that is back and not shown yet:
+   * whether that is so, the API server must be asked again.
+   */
+  nodeGone(name: string, uids: Iterable<string>, now: number): void
   /** @param shown the nodes that the watch shows: of them none is gone */
   reviewNodes(shown: ReadonlySet<string>, now: number): void
   /** Our finalizer is off an ended pod whose grace is over: when the watch shows it no more, it is gone. */
@@ -83,12 +87,12 @@ export function createPodCache(listener: PodCacheListener): PodCache {
   /** Of the living ones, and below of those that have ended. */
   const byAddress = new Multimap<string, string>()
   const endedByAddress = new Multimap<string, string>()
-  const byNode = new Multimap<string, string>()
   const missing = new Set<string>()
   const expected = new Set<string>()
   let revision = 0
   const revivals = new Map<string, number>()
-  const goneNodes = new Set<string>()
+  /** Node -> the pods that ended with it. */
+  const goneNodes = new Multimap<string, string>()
   let remembering = false
   const former = new Map<SecurityGroupId, Map<RuleKey, FormerClaim>>()
   const formerByPod = new Multimap<string, SecurityGroupId>()
@@ -106,7 +110,6 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     for (const groupId of groupsOf(view.pod)) byGroup.delete(groupId, uid)
     const addressed = view.end === undefined ? byAddress : endedByAddress
     for (const address of view.addresses) addressed.delete(address, uid)
-    if (view.pod.nodeName !== undefined) byNode.delete(view.pod.nodeName, uid)
     byName.delete(view.pod.name, uid)
   }
 
@@ -122,7 +125,6 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     for (const groupId of groupsOf(view.pod)) byGroup.add(groupId, uid)
     const addressed = view.end === undefined ? byAddress : endedByAddress
     for (const address of view.addresses) addressed.add(address, uid)
-    if (view.pod.nodeName !== undefined) byNode.add(view.pod.nodeName, uid)
     byName.add(view.pod.name, uid)
   }
 
@@ -213,7 +215,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     const namesake = uidNamed(pod.namespace, pod.name)
     // A name is given out again only once its last holder is gone.
     if (namesake !== undefined && namesake !== pod.uid) gone(namesake, now)
-    const nodeGone = pod.nodeName !== undefined && goneNodes.has(pod.nodeName)
+    const nodeGone = pod.nodeName !== undefined && goneNodes.has(pod.nodeName, pod.uid)
     const ended = endSeen(pod, before, nodeGone, now)
     const sticky = before?.end !== undefined && before.end.reason !== 'nodeGone' ? before.end : undefined
     const end = sticky ?? (ended !== undefined && before?.end?.reason === ended.reason ? before.end : ended)
@@ -223,7 +225,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     const after: PodView = { pod, addresses, end }
     if (before?.end !== undefined && end === undefined) revivals.set(pod.uid, (revivals.get(pod.uid) ?? 0) + 1)
     const alike = before !== undefined && decideAlike(before, after)
-    if (alike && before.pod.nodeName === pod.nodeName) keep(after)
+    if (alike) keep(after)
     else {
       if (before !== undefined) unindex(before)
       rememberClaims(before, after, now)
@@ -249,6 +251,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     revivals.delete(uid)
     if (before === undefined) return
     unindex(before)
+    if (before.pod.nodeName !== undefined) goneNodes.delete(before.pod.nodeName, uid)
     entries.delete(uid)
     rememberClaims(before, undefined, now)
     if (before.end === undefined) listener.groupsTouched(touchedBy(before))
@@ -282,19 +285,19 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       else vanish(pod.uid, now)
     },
     gone,
-    nodeGone(name, now) {
-      goneNodes.add(name)
-      for (const uid of [...byNode.get(name)]) {
+    nodeGone(name, uids, now) {
+      for (const uid of uids) {
         const view = viewed(uid)
-        if (view !== undefined && view.end === undefined) put(view.pod, now)
+        if (view?.pod.nodeName !== name) continue
+        goneNodes.add(name, uid)
+        if (view.end === undefined) put(view.pod, now)
       }
     },
     reviewNodes(shown, now) {
-      for (const name of [...goneNodes]) {
-        const uids = [...byNode.get(name)]
-        if (shown.has(name) || uids.length === 0) goneNodes.delete(name)
+      for (const name of [...goneNodes.keys()]) {
         if (!shown.has(name)) continue
-        for (const uid of uids) {
+        for (const uid of [...goneNodes.get(name)]) {
+          goneNodes.delete(name, uid)
           const view = viewed(uid)
           if (view !== undefined) put(view.pod, now)
         }

@@ -86,6 +86,26 @@ t.test('who begins to lead takes no pod of a lost node for the holder of an addr
   )
 })
 
+t.test('a pod on a node that was lost and is back is kept, though the node is shown only after it', async (t) => {
+  const world = createWorld([GROUP])
+  const released: string[] = []
+  world.cluster.onRelease = ({ name }) => released.push(name)
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(5000)
+  world.cluster.removeNode('node-0')
+  await world.clock.advance(70_000)
+  t.same([rulesIn(world), released], [[], ['a']])
+  world.cluster.down = true
+  world.cluster.addNode('node-0')
+  await world.clock.advance(100)
+  world.cluster.down = false
+  await runPod(world, 'b', '10.64.0.2')
+  t.equal(world.cluster.nodesShown.has('node-0'), false)
+  await world.clock.advance(2000)
+  t.same([rulesIn(world).sort(), released], [['10.64.0.1/32 443', '10.64.0.2/32 443'], ['a']])
+})
+
 for (const lived of [100_000, 5])
   t.test(
     `MAX_HOLD begins anew with the end of a pod whose node had been gone, and was back for ${String(lived)} ms`,

@@ -8,6 +8,7 @@ import type { SecurityGroupId } from '../shared/rules.ts'
 import type { Cluster } from './cluster.ts'
 import type { PodView } from './desired.ts'
 import type { GroupBook } from './groupBook.ts'
+import { Multimap } from './multimap.ts'
 import type { PodCache } from './podCache.ts'
 import type { RulesRead, SecurityGroups } from './securityGroups.ts'
 
@@ -114,15 +115,16 @@ function claimedGroups(cache: PodCache): SecurityGroupId[] {
 export async function sweepNodes({ cache, cluster, logger, nodeNames, wallClock }: SweepDeps): Promise<void> {
   const known = nodeNames()
   cache.reviewNodes(known, wallClock())
-  const unknown = new Set<string>()
+  const unknown = new Multimap<string, string>()
   for (const { end, pod } of cache.views()) {
-    if (end === undefined && pod.nodeName !== undefined && !known.has(pod.nodeName)) unknown.add(pod.nodeName)
+    if (end === undefined && pod.nodeName !== undefined && !known.has(pod.nodeName)) unknown.add(pod.nodeName, pod.uid)
   }
-  for (const name of unknown) {
+  for (const name of unknown.keys()) {
+    const uids = unknown.get(name)
     // The watch may have shown it while we asked.
     if ((await cluster.nodeExists(name)) || nodeNames().has(name)) continue
     logger.warn({ node: name }, 'node object is gone: its pods no longer hold their addresses')
-    cache.nodeGone(name, wallClock())
+    cache.nodeGone(name, uids, wallClock())
   }
 }
 

@@ -14,7 +14,7 @@ interface Pod extends KubeObject {
   readonly status: {
     readonly phase: string
     readonly podIPs?: readonly { readonly ip: string }[]
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[]
+    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[]
     readonly containerStatuses?: readonly { readonly state: object }[]
   }
 }
@@ -114,13 +114,23 @@ t.test('pods on the bed', async (t) => {
     const names = Array.from({ length: 6 }, (_, index) => `before-${index}`)
     for (const name of names) await makePod(bed, name)
     for (const name of names) await running(bed, name)
+    const pods = async (): Promise<Pod[]> => ((await bed.api.call('GET', PODS)) as unknown as { items: Pod[] }).items
+    const knownSince = ({ status }: Pod): string | undefined =>
+      status.conditions?.find(({ type }) => type === 'PodReadyToStartContainers')?.message
+    const [before] = (await pods()).map(knownSince)
     await bed.ctl('kill', 'kwok')
     await bed.ctl('start', 'kwok')
+    // A pod that is made before KWOK has gone through those it found may still get the address of one of them.
+    await eventually('KWOK to know every living pod again', async () => {
+      const living = (await pods()).filter(
+        ({ status, metadata }) => status.phase === 'Running' && !('deletionTimestamp' in metadata)
+      )
+      return living.every((pod) => knownSince(pod) !== before) || undefined
+    })
     const later = names.map((name) => `${name}-later`)
     for (const name of later) await makePod(bed, name)
     for (const name of later) await running(bed, name)
-    const { items } = (await bed.api.call('GET', PODS)) as unknown as { items: Pod[] }
-    const addresses = items.flatMap(({ status }) => (status.phase === 'Running' ? (status.podIPs ?? []) : []))
+    const addresses = (await pods()).flatMap(({ status }) => (status.phase === 'Running' ? (status.podIPs ?? []) : []))
     t.ok(addresses.length >= 24)
     t.equal(new Set(addresses.map(({ ip }) => ip)).size, addresses.length)
   })
