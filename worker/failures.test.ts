@@ -29,6 +29,9 @@ const cases = [
   ['UnauthorizedOperation', 403, 'denied'],
   ['ExpiredToken', 400, 'credentials'],
   ['CredentialsProviderError', undefined, 'credentials'],
+  ['InvalidIdentityTokenException', 400, 'credentials'],
+  ['IDPCommunicationErrorException', 400, 'credentials'],
+  ['RegionDisabledException', 403, 'credentials'],
   ['InvalidParameterValue', 400, 'rejected']
 ] as const
 for (const [code, status, kind] of cases) {

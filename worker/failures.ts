@@ -109,7 +109,7 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   },
   credentials: {
     ...once,
-    when: 'credentials are missing, expired or unknown, the account is blocked, or our clock is wrong',
+    when: 'credentials are missing, expired or unknown, whoever hands them out (STS) fails, the account is blocked, or our clock is wrong',
     then: 'the SDK looks for credentials before each call, and corrects its clock by the answer, so that the next call can succeed',
     retryAfter: 2000,
     slowest: 30_000,
@@ -136,13 +136,12 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   }
 }
 
-/** Codes of the EC2 API reference (errors-overview) and of the services that hand out credentials. */
+/** Codes of the EC2 API reference (errors-overview) and of the services that hand out credentials; the SDK names some with `Exception` behind. */
 export const BY_CODE: Readonly<Record<string, FailureKind>> = {
   EC2ThrottledException: 'throttled',
   RequestLimitExceeded: 'throttled',
   SlowDown: 'throttled',
   Throttling: 'throttled',
-  ThrottlingException: 'throttled',
   TooManyRequestsException: 'throttled',
   'InvalidPermission.Duplicate': 'duplicate',
   'InvalidPermission.NotFound': 'ruleNotFound',
@@ -153,13 +152,13 @@ export const BY_CODE: Readonly<Record<string, FailureKind>> = {
   'InvalidSecurityGroupId.Malformed': 'groupNotFound',
   RulesPerSecurityGroupLimitExceeded: 'quota',
   AccessDenied: 'denied',
-  AccessDeniedException: 'denied',
   UnauthorizedOperation: 'denied',
   AuthFailure: 'credentials',
   Blocked: 'credentials',
   CredentialsProviderError: 'credentials',
   ExpiredToken: 'credentials',
-  ExpiredTokenException: 'credentials',
+  IDPCommunicationError: 'credentials',
+  IDPRejectedClaim: 'credentials',
   IncompleteSignature: 'credentials',
   InvalidClientTokenId: 'credentials',
   InvalidIdentityToken: 'credentials',
@@ -167,6 +166,7 @@ export const BY_CODE: Readonly<Record<string, FailureKind>> = {
   OptInRequired: 'credentials',
   InvalidSignatureException: 'credentials',
   PendingVerification: 'credentials',
+  RegionDisabled: 'credentials',
   RequestExpired: 'credentials',
   RequestInTheFuture: 'credentials',
   RequestTimeTooSkewed: 'credentials',
@@ -182,8 +182,15 @@ export const BY_CODE: Readonly<Record<string, FailureKind>> = {
  * @param status HTTP status, undefined when there was no reply
  */
 export function classify(code: string, status: number | undefined): FailureKind {
-  const known = BY_CODE[code.replace(/^(Client|Server)\./, '')]
+  const known = BY_CODE[code.replace(/^(Client|Server)\./, '')] ?? BY_CODE[code.replace(/Exception$/, '')]
   if (known !== undefined) return known
   if (status === 429) return 'throttled'
   return status !== undefined && status >= 400 && status < 500 ? 'rejected' : 'unavailable'
 }
+
+/**
+ * The class of a call that failed at a service which hands out credentials, such as STS: EC2 was never asked, so that nothing may have
+ * happened, and whatever was said concerns all calls and no rule.
+ */
+export const classifyCredentials = (code: string, status: number | undefined): FailureKind =>
+  classify(code, status) === 'throttled' ? 'throttled' : 'credentials'

@@ -6,6 +6,7 @@ import {
   AuthorizeSecurityGroupIngressCommand,
   DescribeSecurityGroupRulesCommand,
   DescribeSecurityGroupsCommand,
+  EC2ServiceException,
   ModifySecurityGroupRulesCommand,
   RevokeSecurityGroupIngressCommand
 } from '@aws-sdk/client-ec2'
@@ -253,7 +254,7 @@ export class WorldEc2 {
 
   #hang<T>(signal: AbortSignal | undefined): Promise<T> {
     return new Promise<T>((_resolve, reject) => {
-      const stop = (): void => reject(refusal('AbortError', undefined))
+      const stop = (): void => reject(Object.assign(new Error('Request aborted'), { name: 'AbortError' }))
       if (signal?.aborted === true) stop()
       else signal?.addEventListener('abort', stop)
     })
@@ -425,13 +426,13 @@ function matcher(pattern: string): (value: string) => boolean {
 }
 
 /** As the SDK throws it: unmodelled codes come as the error's name. */
-function refusal(code: string, status: number | undefined): Error {
-  const error = Object.assign(new Error('made to fail'), {
-    $fault: status !== undefined && status < 500 ? 'client' : 'server',
-    $metadata: status === undefined ? {} : { httpStatusCode: status, attempts: 1 }
+function refusal(code: string, status: number): EC2ServiceException {
+  return new EC2ServiceException({
+    name: code,
+    message: 'made to fail',
+    $fault: status < 500 ? 'client' : 'server',
+    $metadata: { httpStatusCode: status, attempts: 1 }
   })
-  error.name = code
-  return error
 }
 
 function cut(): Error {

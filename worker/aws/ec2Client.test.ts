@@ -1,10 +1,14 @@
+import { createServer } from 'node:http'
+import type { ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { EC2Client, DescribeSecurityGroupsCommand } from '@aws-sdk/client-ec2'
 import t from 'tap'
 import type { Test } from 'tap'
 import { Ec2Failure } from '../securityGroups.ts'
 import { WorldClock } from '../worldClockFixture.ts'
-import { createEc2 } from './ec2Client.ts'
-import type { Action, CallReport, Ec2, Ec2Sender } from './ec2Client.ts'
+import { connectEc2, createEc2 } from './ec2Client.ts'
+import type { Action, CallReport, Ec2 } from './ec2Client.ts'
 
 const LIMIT = { burst: 2, perSecond: 1 }
 const limits: Record<Action, typeof LIMIT> = {
@@ -15,10 +19,9 @@ const limits: Record<Action, typeof LIMIT> = {
   DescribeSecurityGroups: LIMIT
 }
 
-function world({ mayWrite = (): boolean => true } = {}) {
+function world({ client = new EC2Client({ region: 'eu-west-1' }), mayWrite = (): boolean => true } = {}) {
   const clock = new WorldClock()
   const reports: CallReport[] = []
-  const client: Ec2Sender = new EC2Client({ region: 'eu-west-1' })
   const onCall = (report: CallReport): void => void reports.push(report)
   return { clock, reports, ec2: createEc2({ client, timeout: 5000, mayWrite, onCall, timers: clock, limits }) }
 }
@@ -59,6 +62,71 @@ t.test('a search for credentials that never ends is given up', async (t) => {
   )
   await clock.advance(5000)
   t.equal((await failed)?.code, 'TimeoutError')
+})
+
+/** A service on a port of its own. */
+async function serve(t: Test, answer: (response: ServerResponse) => void): Promise<string> {
+  const server = createServer((request, response) => request.resume().on('end', () => answer(response)))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  return `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
+}
+
+/** What the SDK finds in its environment until the test ends. */
+function surround(t: Test, environment: Readonly<Record<string, string>>): void {
+  const before = process.env
+  t.teardown(() => (process.env = before))
+  const others = Object.entries(before).filter(([name]) => !name.startsWith('AWS_'))
+  const files = { AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' }
+  process.env = { ...Object.fromEntries(others), ...files, ...environment }
+}
+
+for (const [said, status, kind] of [
+  ['InvalidIdentityToken', 400, 'credentials'],
+  ['IDPCommunicationError', 400, 'credentials'],
+  ['AccessDenied', 403, 'credentials'],
+  ['SomethingNew', 400, 'credentials'],
+  ['ServiceUnavailable', 503, 'credentials'],
+  ['Throttling', 400, 'throttled']
+] as const)
+  t.test(`${said} of STS is ${kind}: EC2 was not asked, and no rule is at fault`, async (t) => {
+    const error = `<Error><Type>Sender</Type><Code>${said}</Code><Message>made to fail</Message></Error>`
+    const sts = await serve(t, (response) => {
+      response.writeHead(status, { 'content-type': 'text/xml', connection: 'close' })
+      response.end(`<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">${error}</ErrorResponse>`)
+    })
+    surround(t, {
+      AWS_ROLE_ARN: 'arn:aws:iam::123456789012:role/kube-sg',
+      AWS_WEB_IDENTITY_TOKEN_FILE: join(t.testdir({ token: 'x.y.z' }), 'token'),
+      AWS_ENDPOINT_URL_STS: sts,
+      AWS_ENDPOINT_URL_EC2: 'http://127.0.0.1:9'
+    })
+    const { ec2 } = world({ client: connectEc2('eu-west-1', 5000) })
+    const failed = await failureOf(
+      ec2.call('DescribeSecurityGroups', (client, abortSignal) =>
+        client.send(new DescribeSecurityGroupsCommand({}), { abortSignal })
+      )
+    )
+    t.equal(failed?.kind, kind)
+  })
+
+t.test('a hundred calls at once leave at once, though EC2 takes longer than a connection may', async (t) => {
+  const waiting: ServerResponse[] = []
+  const url = await serve(t, (response) => {
+    waiting.push(response)
+    if (waiting.length === 100)
+      setTimeout(() => waiting.forEach((each) => each.writeHead(403, { connection: 'close' }).end()), 2200)
+  })
+  surround(t, { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_ENDPOINT_URL_EC2: url })
+  const client = connectEc2('eu-west-1', 10_000)
+  const names = Array.from({ length: 100 }, () =>
+    client.send(new DescribeSecurityGroupsCommand({})).then(
+      () => 'answered',
+      (error: unknown) => (error as Error).name
+    )
+  )
+  t.notOk((await Promise.all(names)).includes('TimeoutError'))
+  t.equal(waiting.length, 100)
 })
 
 t.test('a call that ends leaves no timer behind', async (t) => {

@@ -1,9 +1,9 @@
 /** One EC2 client: no call without a time limit, none above our rate, and retries left to the queue. */
-import { EC2Client } from '@aws-sdk/client-ec2'
+import { EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { createBucket } from '../bucket.ts'
 import type { Limit } from '../bucket.ts'
-import { classify } from '../failures.ts'
+import { classify, classifyCredentials } from '../failures.ts'
 import type { Timers } from '../queue.ts'
 import { Ec2Failure } from '../securityGroups.ts'
 import type { Turn } from '../securityGroups.ts'
@@ -54,6 +54,12 @@ export const LIMITS = {
 
 export type Action = keyof typeof LIMITS
 
+/**
+ * A call that waits for a socket fails by `connectionTimeout` as if EC2 had not answered, and behind hung calls of one action those of all
+ * others would wait: so there are more than our buckets let through (the bursts, and what they fill in 5 s: below 500).
+ */
+const MAX_SOCKETS = 512
+
 /** The SDK's client: it tries once, for the queue owns retries. @param timeout milliseconds */
 export function connectEc2(region: string, timeout: number): EC2Client {
   return new EC2Client({
@@ -64,8 +70,8 @@ export function connectEc2(region: string, timeout: number): EC2Client {
       requestTimeout: timeout,
       // Without it the SDK only warns, and a hung call hangs for ever.
       throwOnRequestTimeout: true,
-      httpsAgent: { keepAlive: true, maxSockets: 16 },
-      httpAgent: { keepAlive: true, maxSockets: 16 }
+      httpsAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
+      httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS }
     })
   })
 }
@@ -126,5 +132,8 @@ function inOurTerms(action: string, error: unknown): Ec2Failure {
   const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
   const network = (error as { code?: unknown }).code
   const code = error.name === 'Error' && typeof network === 'string' ? network : error.name
-  return new Ec2Failure(action, classify(code, status), code, error)
+  return new Ec2Failure(action, isOfEc2(error) ? classify(code, status) : classifyCredentials(code, status), code, error)
 }
+
+/** Every refusal of a service has a `$fault`; those of the services that hand out credentials say nothing of our rules. */
+const isOfEc2 = (error: Error): boolean => !('$fault' in error) || error instanceof EC2ServiceException
