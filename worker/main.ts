@@ -111,7 +111,7 @@ async function run(
   const worker = createWorker({
     settings,
     ec2: ec2SecurityGroups(ec2, { clusterId: settings.CLUSTER_ID, owner, now }),
-    cluster: whileLeading(clusterOf(connection), mayWrite),
+    cluster: whileLeading(clusterOf(connection, timeout), mayWrite),
     mayUse: ({ namespace, serviceAccountName }, groupId) =>
       permissions.permits({ namespace, serviceAccount: serviceAccountName, groupId }),
     nodes,

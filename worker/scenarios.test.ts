@@ -130,6 +130,19 @@ t.test('a pod stripped of both marks while it drains is noticed when it is gone'
   t.same(held(world), [])
 })
 
+t.test('who begins to lead serves all soon, however many pods escape our watch', async (t) => {
+  const world = createWorld([GROUP])
+  const others = Array.from({ length: 500 }, (_, index) => `agent-${String(index)}`)
+  for (const name of others) {
+    world.cluster.create(name, { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443' })
+    world.cluster.edit(name, { hostNetwork: true, labelled: false, finalized: false, heldByFinalizer: false })
+  }
+  await runPod(world, 'a', '10.64.0.1')
+  world.restart()
+  await world.clock.advance(2000)
+  t.same(held(world), ['10.64.0.1/32'])
+})
+
 t.test('a node that comes back brings its pods back', async (t) => {
   const world = createWorld([GROUP])
   world.restart()

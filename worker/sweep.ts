@@ -3,6 +3,7 @@
  * It decides nothing: it renews what is known and puts every group and every held pod to the queues.
  */
 import { podKeys } from '../shared/podRef.ts'
+import type { PodRef } from '../shared/podRef.ts'
 import type { Logger } from '../shared/logger.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import type { Cluster } from './cluster.ts'
@@ -128,14 +129,21 @@ export async function sweepNodes({ cache, cluster, logger, nodeNames, wallClock 
   }
 }
 
+/** Pods read at once: a takeover waits for all of them, and each agent of a thousand nodes may be one. */
+const PODS_AT_ONCE = 16
+
 /** Finds pods with our annotations or finalizer but without the label by which we watch. */
 export async function sweepOverlooked({ cache, cluster, logger, wallClock }: SweepDeps): Promise<void> {
-  for (const { namespace, name, uid } of await cluster.overlookedPods()) {
-    const pod = await cluster.pod(namespace, name)
-    if (pod?.uid !== uid || (!pod.annotated && !pod.finalized)) continue
-    // The watch knows it, or its successor, and better.
-    if (cache.named(namespace, name)?.pod.labelled === true) continue
+  // The watch knows it, or its successor, and better.
+  const isWatched = ({ namespace, name }: PodRef): boolean => cache.named(namespace, name)?.pod.labelled === true
+  const look = async (ref: PodRef): Promise<void> => {
+    if (isWatched(ref)) return
+    const pod = await cluster.pod(ref.namespace, ref.name)
+    if (pod?.uid !== ref.uid || (!pod.annotated && !pod.finalized) || isWatched(ref)) return
     logger.warn(podKeys(pod), 'found a pod that our watch does not show')
     cache.change(pod, wallClock())
   }
+  const overlooked = await cluster.overlookedPods()
+  for (let start = 0; start < overlooked.length; start += PODS_AT_ONCE)
+    await Promise.all(overlooked.slice(start, start + PODS_AT_ONCE).map(look))
 }

@@ -151,6 +151,35 @@ t.test('the rate limit holds calls back, but never those ahead; waiting can be g
   await t.rejects(third, /enough/)
 })
 
+t.test('a watch begins though every connection of the calls hangs', async (t) => {
+  let watched = 0
+  const server = await serve((request, response) => {
+    if (request.url === '/watch') answerJson(response, 200, { watched: ++watched })
+  })
+  const connection = await connectTo(server.url, {})
+  t.teardown(async () => Promise.all([connection.close(), server.close()]))
+  const hanging = Array.from({ length: 40 }, () => connection.request({ path: '/hang' }).catch(() => undefined))
+  const stream = await connection.stream({ path: '/watch' })
+  await stream.toArray()
+  t.equal(watched, 1)
+  await connection.close()
+  await Promise.all(hanging)
+})
+
+t.test('what must not happen later is given up in time, whatever it waited for', async (t) => {
+  let sent = 0
+  const server = await serve((_request, response) => {
+    sent++
+    answerJson(response, 429, statusBody(429, 'TooManyRequests'), { 'retry-after': '1' })
+  })
+  const connection = await connectTo(server.url, { qps: 1, burst: 1 })
+  t.teardown(async () => Promise.all([connection.close(), server.close()]))
+  await t.rejects(connection.request({ path: '/', within: 300 }), { message: /timed out after 300 ms/ })
+  t.equal(sent, 1, 'it was not sent again')
+  await t.rejects(connection.request({ path: '/', within: 300 }), { message: /timed out after 300 ms/ })
+  t.equal(sent, 1, 'nor sent once its turn would have come')
+})
+
 t.test('nothing is kept of a call that has ended', async (t) => {
   const server = await serve((_request, response) => answerJson(response, 200, pod('p')))
   const connection = await connectTo(server.url, { qps: 10_000, burst: 10_000 })

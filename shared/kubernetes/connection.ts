@@ -34,6 +34,8 @@ export interface Call {
   readonly accept?: string
   readonly signal?: AbortSignal
   readonly timeout?: number
+  /** Milliseconds from now for everything, the wait for the rate limit included: for what must not happen later. */
+  readonly within?: number
 }
 
 export interface Connection {
@@ -41,7 +43,10 @@ export interface Connection {
   request(call: Call): Promise<unknown>
   /** As {@link request}, past the rate limit and over TCP connections of its own: a lease waits for nobody. */
   requestAhead(call: Call): Promise<unknown>
-  /** The body as it comes; the timeout ends with the headers. The reader must consume or destroy it. */
+  /**
+   * The body as it comes, over connections of its own: a watch waits for no other call. The timeout ends with the headers. The reader
+   * must consume or destroy the body.
+   */
   stream(call: Call): Promise<Readable>
   /** Ends every call and stream. */
   close(): Promise<void>
@@ -63,17 +68,18 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   const limit = { qps: options.qps ?? 50, burst: options.burst ?? 100 }
   const shared = createTransport({ ...common, limit, connections: 16 })
   const ahead = createTransport({ ...common, connections: 2 })
+  const streams = createTransport({ ...common, connections: 4 })
   const fill = { server, userAgent: options.userAgent, timeout: options.timeout ?? TIMEOUT_MS }
   return {
     request: (call) => requestJson(shared, call, fill),
     requestAhead: (call) => requestJson(ahead, call, fill),
     stream: (call) =>
-      exchange(shared, call, fill, async (answer) => {
+      exchange(streams, call, fill, async (answer) => {
         await refuse(answer, call)
         return answer.body
       }),
     async close() {
-      await Promise.all([shared.close(), ahead.close()])
+      await Promise.all([shared.close(), ahead.close(), streams.close()])
     }
   }
 }
@@ -109,6 +115,7 @@ async function exchange<T>(
       ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' })
     },
     timeout: call.timeout ?? fill.timeout,
+    ...(call.within === undefined ? {} : { within: call.within }),
     ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
     ...(call.signal === undefined ? {} : { signal: call.signal })
   }

@@ -25,6 +25,8 @@ export interface Exchange {
   readonly signal?: AbortSignal
   /** Milliseconds for the whole exchange once the rate limit let it pass; of a stream, until its headers. */
   readonly timeout: number
+  /** Milliseconds for the whole exchange, the wait for the rate limit included. */
+  readonly within?: number
 }
 
 export type Answer = Dispatcher.ResponseData
@@ -87,12 +89,12 @@ export function createTransport(options: TransportOptions): Transport {
       const timeout = new AbortController()
       const signals = [timeout.signal, closing.signal, ...(exchange.signal === undefined ? [] : [exchange.signal])]
       const signal = AbortSignal.any(signals)
-      let timer: NodeJS.Timeout | undefined
+      const expire = (ms: number): NodeJS.Timeout =>
+        setTimeout(() => timeout.abort(new Error(`timed out after ${String(ms)} ms`)), ms)
+      const timers = exchange.within === undefined ? [] : [expire(exchange.within)]
       try {
         await takeToken(signal)
-        timer = setTimeout(() => {
-          timeout.abort(new Error(`timed out after ${String(exchange.timeout)} ms`))
-        }, exchange.timeout)
+        timers.push(expire(exchange.timeout))
         return await read(await sendTwice(exchange, signal, performance.now() + exchange.timeout))
       } catch (error) {
         if (error instanceof ApiError) throw error
@@ -101,7 +103,7 @@ export function createTransport(options: TransportOptions): Transport {
         const cause: unknown = signal.aborted ? signal.reason : error
         throw new NoAnswer({ method: exchange.method, path: pathname, host }, cause)
       } finally {
-        clearTimeout(timer)
+        timers.forEach(clearTimeout)
       }
     },
     async close() {

@@ -66,8 +66,8 @@ const hasCode =
   (error: unknown): error is ApiError =>
     error instanceof ApiError && error.code === code
 
-/** No such object, or no such namespace. */
-export const isNotFound = hasCode(404)
+/** No such object, or no such namespace: the API server's own word, for a proxy's 404 proves nothing. */
+export const isNotFound = (error: unknown): error is ApiError => hasCode(404)(error) && error.reason === 'NotFound'
 
 /** Somebody wrote first: read again. Not an object that exists already, though its code is 409 too. */
 export const isConflict = (error: unknown): error is ApiError => hasCode(409)(error) && error.reason !== 'AlreadyExists'
@@ -98,6 +98,10 @@ export function isNamespaceTerminating(error: unknown): error is ApiError {
     isForbidden(error) && (error.status.details?.causes ?? []).some((cause) => cause.reason === 'NamespaceTerminating')
   )
 }
+
+/** The API server, or a balancer before it, asks to come later. */
+export const isOverloaded = (error: unknown): error is ApiError =>
+  error instanceof ApiError && [429, 502, 503].includes(error.code)
 
 /** The server's trouble or no answer at all: the same call may pass later. */
 export function isTransient(error: unknown): boolean {

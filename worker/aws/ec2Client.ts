@@ -132,7 +132,12 @@ function inOurTerms(action: string, error: unknown): Ec2Failure {
   const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
   const network = (error as { code?: unknown }).code
   const code = error.name === 'Error' && typeof network === 'string' ? network : error.name
-  return new Ec2Failure(action, isOfEc2(error) ? classify(code, status) : classifyCredentials(code, status), code, error)
+  return new Ec2Failure(
+    action,
+    isOfEc2(error) ? classify(code, status) : classifyCredentials(code, status),
+    code,
+    error
+  )
 }
 
 /** Every refusal of a service has a `$fault`; those of the services that hand out credentials say nothing of our rules. */

@@ -5,8 +5,9 @@ import { describeRule, ruleKey } from '../../shared/rules.ts'
 import type { Protocol, SecurityGroupId } from '../../shared/rules.ts'
 import { Ec2Failure } from '../securityGroups.ts'
 import type { NewRule } from '../securityGroups.ts'
+import { WorldClock } from '../worldClockFixture.ts'
 import { connectEc2, createEc2 } from './ec2Client.ts'
-import type { CallReport } from './ec2Client.ts'
+import type { CallReport, Ec2Sender } from './ec2Client.ts'
 import { ec2SecurityGroups } from './ec2SecurityGroups.ts'
 
 const OWNER = 'demo/0b5e2a7c-uid'
@@ -154,6 +155,29 @@ t.test('groups: opted in, not opted in, and one that does not exist', async (t) 
       [other, false]
     ])
   )
+})
+
+t.test('a page without groups is not the end while EC2 gives a token', async (t) => {
+  const tokens: unknown[] = []
+  const send = ({ input }: { input: { NextToken?: string } }): Promise<unknown> => {
+    tokens.push(input.NextToken)
+    const SecurityGroups = tokens.length === 1 ? [] : [{ GroupId: 'sg-0123abcd', VpcId: 'vpc-1' }]
+    return Promise.resolve({
+      SecurityGroups,
+      ...(tokens.length < 3 ? { NextToken: `page ${String(tokens.length)}` } : {})
+    })
+  }
+  const client = { send } as unknown as Ec2Sender
+  const ec2 = createEc2({
+    client,
+    timeout: 5000,
+    mayWrite: () => true,
+    onCall: () => undefined,
+    timers: new WorldClock()
+  })
+  const groups = ec2SecurityGroups(ec2, { clusterId: 'demo', owner: 'demo/uid', now: () => 0 })
+  t.equal((await groups.readGroups(['sg-0123abcd' as SecurityGroupId])).length, 2)
+  t.same(tokens, [undefined, 'page 1', 'page 2'])
 })
 
 t.test('reads go on over pages', async (t) => {

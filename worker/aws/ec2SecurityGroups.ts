@@ -6,7 +6,14 @@ import {
   ModifySecurityGroupRulesCommand,
   RevokeSecurityGroupIngressCommand
 } from '@aws-sdk/client-ec2'
-import type { Filter, IpPermission, SecurityGroupRule, SecurityGroupRuleRequest } from '@aws-sdk/client-ec2'
+import type {
+  DescribeSecurityGroupRulesCommandOutput,
+  DescribeSecurityGroupsCommandOutput,
+  Filter,
+  IpPermission,
+  SecurityGroupRule,
+  SecurityGroupRuleRequest
+} from '@aws-sdk/client-ec2'
 import { OPT_IN_VALUE, OWNER_TAG, optInTag } from '../../shared/names.ts'
 import { familyOf, ruleKey } from '../../shared/rules.ts'
 import type { SecurityGroupId } from '../../shared/rules.ts'
@@ -39,12 +46,12 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
     toRule: (row: SecurityGroupRule) => ObservedRule | undefined,
     rules: Map<SecurityGroupId, ObservedRule[]>
   ): Promise<void> => {
-    let token: string | undefined
-    do {
-      const page = await ec2.call('DescribeSecurityGroupRules', (client, abortSignal) => {
-        const input = { Filters: [filter], MaxResults: PAGE, ...(token === undefined ? {} : { NextToken: token }) }
+    const read = (next: Next): Promise<DescribeSecurityGroupRulesCommandOutput> =>
+      ec2.call('DescribeSecurityGroupRules', (client, abortSignal) => {
+        const input = { Filters: [filter], MaxResults: PAGE, ...next }
         return client.send(new DescribeSecurityGroupRulesCommand(input), { abortSignal })
       })
+    for await (const page of pages(read)) {
       for (const row of page.SecurityGroupRules ?? []) {
         const rule = toRule(row)
         const groupId = row.GroupId as SecurityGroupId | undefined
@@ -53,8 +60,7 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
         if (held === undefined) rules.set(groupId, [rule])
         else held.push(rule)
       }
-      token = page.NextToken
-    } while (token !== undefined && token !== '')
+    }
   }
 
   return {
@@ -81,17 +87,20 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
     async readGroups(groupIds) {
       const groups: ObservedGroup[] = []
       for (const ids of slices(groupIds, IDS_PER_FILTER)) {
-        const input = { Filters: [{ Name: 'group-id', Values: ids }], MaxResults: PAGE }
-        const answer = await ec2.call('DescribeSecurityGroups', (client, abortSignal) =>
-          client.send(new DescribeSecurityGroupsCommand(input), { abortSignal })
-        )
-        for (const group of answer.SecurityGroups ?? []) {
-          const tag = group.Tags?.find(({ Key }) => Key === optInTag(clusterId))
-          groups.push({
-            groupId: group.GroupId as SecurityGroupId,
-            vpcId: group.VpcId ?? '',
-            optedIn: tag?.Value === OPT_IN_VALUE
+        const read = (next: Next): Promise<DescribeSecurityGroupsCommandOutput> =>
+          ec2.call('DescribeSecurityGroups', (client, abortSignal) => {
+            const input = { Filters: [{ Name: 'group-id', Values: ids }], MaxResults: PAGE, ...next }
+            return client.send(new DescribeSecurityGroupsCommand(input), { abortSignal })
           })
+        for await (const page of pages(read)) {
+          for (const group of page.SecurityGroups ?? []) {
+            const tag = group.Tags?.find(({ Key }) => Key === optInTag(clusterId))
+            groups.push({
+              groupId: group.GroupId as SecurityGroupId,
+              vpcId: group.VpcId ?? '',
+              optedIn: tag?.Value === OPT_IN_VALUE
+            })
+          }
         }
       }
       return groups
@@ -141,6 +150,22 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
       )
     }
   }
+}
+
+interface Next {
+  readonly NextToken?: string
+}
+
+/** A page may be short, or empty, with more to come (EC2 API reference, 'Pagination'): only a missing token is the end. */
+async function* pages<T extends { readonly NextToken?: string | undefined }>(
+  read: (next: Next) => Promise<T>
+): AsyncGenerator<T> {
+  let token: string | undefined
+  do {
+    const page = await read(token === undefined ? {} : { NextToken: token })
+    yield page
+    token = page.NextToken === '' ? undefined : page.NextToken
+  } while (token !== undefined)
 }
 
 /** The order of the answer is not documented, so rules are matched by what they are. */

@@ -17,7 +17,8 @@ interface PodList {
   readonly items?: readonly unknown[]
 }
 
-export function clusterOf(connection: Connection): Cluster {
+/** @param within milliseconds from the decision to change a pod, by which the change is made or given up */
+export function clusterOf(connection: Connection, within: number): Cluster {
   const trimPod = createPodTrim()
   const podPath = ({ namespace, name }: Pick<PodRef, 'namespace' | 'name'>): string =>
     `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`
@@ -29,7 +30,8 @@ export function clusterOf(connection: Connection): Cluster {
         method: 'PATCH',
         path: podPath(pod) + subresource,
         body,
-        contentType: STRATEGIC_MERGE
+        contentType: STRATEGIC_MERGE,
+        within
       })
       return true
     } catch (error) {

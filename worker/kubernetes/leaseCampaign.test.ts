@@ -295,6 +295,28 @@ t.test('a lease that comes in the moment of the stop is given back, not led', as
   t.same(events, [])
 })
 
+t.test('who cannot begin to work does not keep the lease from others', async (t) => {
+  const lost: string[] = []
+  const running = campaign({
+    identity: 'one',
+    timing,
+    logger: silentLogger,
+    clock: { now: () => 0, wallTime: () => '', random: () => 0, sleep: () => new Promise(() => undefined) },
+    store: {
+      read: () => Promise.resolve(undefined),
+      write: (_previous, record) => Promise.resolve({ record, version: 1 })
+    },
+    onLead() {
+      throw new Error('made to fail')
+    },
+    onLost: (reason) => lost.push(reason)
+  })
+  await new Promise((resolve) => setImmediate(resolve))
+  t.same(lost, ['the work of the leader could not be begun'])
+  t.equal(running.validUntil(), -Infinity)
+  await running.stop()
+})
+
 t.test('a lease that is given back is taken at once, not at the next look', async (t) => {
   for (let stopAt = 3000; stopAt < 5000; stopAt += 300) {
     const world = createWorld()

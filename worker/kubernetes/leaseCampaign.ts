@@ -24,7 +24,7 @@ export interface CampaignOptions {
   readonly watchReleases?: (onRelease: () => void, signal: AbortSignal) => void
   /** Called once at most. */
   readonly onLead: () => void
-  /** Called once at most, and only after onLead; there is no second run. Not called by stop. */
+  /** Called once at most, and only after onLead, which may have thrown; there is no second run. Not called by stop. */
   readonly onLost: (reason: string) => void
 }
 
@@ -74,14 +74,24 @@ async function run(state: State): Promise<void> {
     if (isStopped(state)) return await release(state, held.stored)
     state.held = held
     state.logger.info({ identity: state.identity }, 'leading')
-    state.onLead()
-    const reason = await hold(state)
+    const reason = leads(state) ? await hold(state) : 'the work of the leader could not be begun'
     if (isStopped(state)) return
     state.held = undefined
     state.logger.error({ identity: state.identity, reason }, 'lost the lease')
     state.onLost(reason)
   } catch (err) {
     if (!isStopped(state)) state.logger.error({ err }, 'a callback of the election threw')
+  }
+}
+
+/** Whoever holds the lease and does not work keeps all others from it. */
+function leads(state: State): boolean {
+  try {
+    state.onLead()
+    return true
+  } catch (err) {
+    state.logger.error({ err }, 'a callback of the election threw')
+    return false
   }
 }
 

@@ -239,6 +239,14 @@ t.test('refusals with news between them are no reason to list, nor are resets wi
   t.same(resets.told, ['=', '!watch', '!watch', '!watch', '+ a2'])
 })
 
+t.test('an API server that is overloaded is not asked for everything besides', async (t) => {
+  const busy: Step = (response) => answerJson(response, 429, statusBody(429, 'TooManyRequests'))
+  const proxy: Step = (response) => answerJson(response, 503, {})
+  const scene = await play(t, [listing(1)], [busy, busy, proxy, busy, say(event('ADDED', pod('a', 2)))])
+  await scene.until(() => scene.told.includes('+ a2'))
+  t.same(scene.told, ['=', '!watch', '!watch', '!watch', '!watch', '+ a2'])
+})
+
 t.test('two silent watches in a row lead to a new list', async (t) => {
   const scene = await play(t, [listing(1), listing(2, pod('a', 2))], [quiet, quiet, say(event('ADDED', pod('b', 3)))], {
     timing: { watchdog: 400, backoffFirst: 5, backoffMost: 5 }

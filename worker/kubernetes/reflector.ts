@@ -1,7 +1,7 @@
 /** Follows a collection of the API server for as long as the process lives: list, watch, and list again when lost. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../shared/kubernetes/connection.ts'
-import { isExpired, NoAnswer } from '../../shared/kubernetes/status.ts'
+import { isExpired, isOverloaded, NoAnswer } from '../../shared/kubernetes/status.ts'
 import type { Logger } from '../../shared/logger.ts'
 import { list } from './reflectorList.ts'
 import type { RawObject, Selection } from './reflectorList.ts'
@@ -76,7 +76,8 @@ const SHORT_WATCH_MS = 1000
 
 /**
  * Begins at once. After any failure it goes on: at once after a clean end, else with jittered exponential back-off that
- * data resets. A resourceVersion too old (410), or two refusals in a row, lead to a new list.
+ * data resets. A resourceVersion too old (410), or two refusals in a row, lead to a new list;
+ * an API server that is overloaded (429, 502, 503) does not.
  */
 export function reflect<T>(options: ReflectOptions<T>): Reflection {
   const timing = { ...TIMING, ...options.timing }
@@ -140,7 +141,8 @@ const isStopped = (f: { readonly signal: AbortSignal }): boolean => f.signal.abo
 
 function kindOf(error: unknown): FailureKind {
   if (isExpired(error)) return 'expired'
-  return error instanceof NoAnswer ? 'silence' : 'refusal'
+  // An API server that is overloaded must not be asked for everything because of it (client-go tools/cache, Reflector).
+  return error instanceof NoAnswer || isOverloaded(error) ? 'silence' : 'refusal'
 }
 
 async function listOnce<T>(f: Following<T>): Promise<void> {
@@ -149,6 +151,7 @@ async function listOnce<T>(f: Following<T>): Promise<void> {
   signal.throwIfAborted()
   options.handler.replaced(listed.items)
   f.resourceVersion = listed.resourceVersion
+  f.pace.listed()
   options.logger.debug({ path: options.path, items: listed.items.length }, 'listed')
   f.onSynced()
 }

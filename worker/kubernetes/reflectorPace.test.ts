@@ -27,6 +27,8 @@ t.test('a second refusal asks for a list, silence never does, too old does at on
   t.notOk(pace.failed('refusal').relist)
   t.notOk(pace.failed('silence').relist)
   t.ok(pace.failed('refusal').relist)
+  pace.listed()
+  t.notOk(pace.failed('refusal').relist, 'the list has answered those before it')
   pace.progress()
   t.notOk(pace.failed('refusal').relist)
   pace.progress()

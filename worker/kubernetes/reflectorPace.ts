@@ -1,11 +1,13 @@
 /** When to try again after a failure, and when to list anew. Pure but for the random source given. */
 
-/** What went wrong: no answer, a refusal (also silence, or nonsense), or a resourceVersion too old. */
+/** What went wrong: no answer or one that says to come later, a refusal (also nonsense), or a resourceVersion too old. */
 export type FailureKind = 'silence' | 'refusal' | 'expired'
 
 export interface Pace {
   /** The API server said something new: all is forgiven. */
   progress(): void
+  /** There is a new list: what was refused before it is no reason for another. */
+  listed(): void
   /** A connection that held for long starts the back-off again, even if it brought nothing. */
   held(duration: number): void
   /** Milliseconds to wait, and whether the resourceVersion is of no more use. */
@@ -26,6 +28,9 @@ export function createPace(options: PaceOptions): Pace {
   return {
     progress() {
       failures = 0
+      refusals = 0
+    },
+    listed() {
       refusals = 0
     },
     held(duration) {
