@@ -22,12 +22,13 @@ export async function authorizeClaims(
   // What a lost reply may have made goes into calls of its own: a duplicate there must not keep the others out.
   const { unseen } = deps.book.view(groupId)
   const isPossible = ({ rule }: Claim): boolean => unseen.has(ruleKey(rule))
+  const alone: Alone = { refused: 0 }
   let full: Ec2Failure | undefined
   for (const part of [claims.filter((claim) => !isPossible(claim)), claims.filter(isPossible)]) {
     for (let start = 0; start < part.length; start += MAX_RULES_PER_CALL) {
       // Whoever learns from it that the group is full takes all for sent, and those of the other family may have room.
       try {
-        await authorizeBatch(deps, groupId, part.slice(start, start + MAX_RULES_PER_CALL), failed)
+        await authorizeBatch(deps, groupId, part.slice(start, start + MAX_RULES_PER_CALL), failed, alone)
       } catch (error) {
         if (!(error instanceof Ec2Failure) || error.kind !== 'quota') throw error
         full ??= error
@@ -37,11 +38,20 @@ export async function authorizeClaims(
   if (full !== undefined) throw full
 }
 
+/** Rules that were refused alone since one was taken. */
+interface Alone {
+  refused: number
+}
+
+/** When so many are refused alone, and none is taken, it is not the rules: each more would cost two calls. */
+const REFUSED_ALONE_AT_MOST = 8
+
 async function authorizeBatch(
   deps: ApplyDeps,
   groupId: SecurityGroupId,
   planned: readonly Claim[],
-  failed: Map<RuleKey, Ec2Failure>
+  failed: Map<RuleKey, Ec2Failure>,
+  alone: Alone
 ): Promise<void> {
   const { book, claimsOf, clusterId, ec2, logger, now } = deps
   if (planned.length === 0) return
@@ -61,6 +71,7 @@ async function authorizeBatch(
       made.map((rule) => ({ kind: 'authorized', at, rule }))
     )
     logger.info({ securityGroupID: groupId, count: made.length, rules: listRules(made) }, 'authorized')
+    alone.refused = 0
     deps.onAuthorized(groupId, claims)
   } catch (error) {
     if (!(error instanceof Ec2Failure)) throw error
@@ -71,9 +82,9 @@ async function authorizeBatch(
         groupId,
         claims.map(({ rule }) => ({ kind: 'maybeAuthorized', at, key: ruleKey(rule) }))
       )
-    if (error.kind === 'quota' && claims.length > 1) return fillUp(deps, groupId, claims, failed)
+    if (error.kind === 'quota' && claims.length > 1) return fillUp(deps, groupId, claims, failed, alone)
     if (!handling.bisect) throw error
-    await narrow(deps, groupId, claims, failed, error)
+    await narrow(deps, groupId, claims, failed, alone, error)
   }
 }
 
@@ -85,7 +96,8 @@ async function fillUp(
   deps: ApplyDeps,
   groupId: SecurityGroupId,
   claims: readonly Claim[],
-  failed: Map<RuleKey, Ec2Failure>
+  failed: Map<RuleKey, Ec2Failure>,
+  alone: Alone
 ): Promise<void> {
   const [four, six] = [
     claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv4'),
@@ -98,7 +110,7 @@ async function fillUp(
     // The younger half of one family has no better chance than the older one; another family has.
     if (full !== undefined && parts[0] !== four) break
     try {
-      await authorizeBatch(deps, groupId, part, failed)
+      await authorizeBatch(deps, groupId, part, failed, alone)
     } catch (error) {
       if (!(error instanceof Ec2Failure) || error.kind !== 'quota') throw error
       full ??= error
@@ -113,6 +125,7 @@ async function narrow(
   groupId: SecurityGroupId,
   claims: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>,
+  alone: Alone,
   failure: Ec2Failure
 ): Promise<void> {
   const { book, ec2, logger, now } = deps
@@ -123,6 +136,8 @@ async function narrow(
     else {
       failed.set(ruleKey(only.rule), failure)
       logger.warn({ err: failure, securityGroupID: groupId, rule: ruleKey(only.rule) }, 'EC2 refuses a rule')
+      alone.refused += 1
+      if (alone.refused >= REFUSED_ALONE_AT_MOST) throw failure
     }
     return
   }
@@ -132,11 +147,11 @@ async function narrow(
     const { owned, foreign, unseen } = book.view(groupId)
     const there = new Set([...owned, ...foreign].map(ruleKey))
     left = claims.filter(({ rule }) => !there.has(ruleKey(rule)))
-    if (left.length < claims.length) return authorizeBatch(deps, groupId, left, failed)
+    if (left.length < claims.length) return authorizeBatch(deps, groupId, left, failed, alone)
     // Made by a call whose reply was lost, and not shown yet: a later read will, and trying each alone would cost a call a rule.
     if (claims.some(({ rule }) => unseen.get(ruleKey(rule)) === 'possible')) throw failure
   }
   const middle = Math.ceil(left.length / 2)
-  await authorizeBatch(deps, groupId, left.slice(0, middle), failed)
-  await authorizeBatch(deps, groupId, left.slice(middle), failed)
+  await authorizeBatch(deps, groupId, left.slice(0, middle), failed, alone)
+  await authorizeBatch(deps, groupId, left.slice(middle), failed, alone)
 }

@@ -1,6 +1,7 @@
 /** What each service account may use, as last answered by the API server. */
 import type { Logger } from '../shared/logger.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
+import type { Timers } from './queue.ts'
 import { afterAnswer, leaveOf } from './standing.ts'
 import type { Leave, Standing } from './standing.ts'
 
@@ -10,7 +11,10 @@ export interface Subject {
 }
 
 export interface PermissionLedger {
-  /** Asks again for what is unknown or was asked too long ago. What cannot be asked stays as it is; that is logged. */
+  /**
+   * Asks again for what is unknown or was asked too long ago, and waits for the answers, but not for long: those that come later are told.
+   * What cannot be asked stays as it is; that is logged.
+   */
   refresh(groupId: SecurityGroupId, subjects: readonly Subject[]): Promise<void>
   leave(groupId: SecurityGroupId, subject: Subject): Leave
 }
@@ -19,17 +23,22 @@ export interface PermissionOptions {
   readonly mode: 'enforce' | 'warn' | 'off'
   /** Asks the API server. Rejects when it could not tell. */
   readonly mayUse: (subject: Subject, groupId: SecurityGroupId) => Promise<boolean>
-  readonly now: () => number
+  readonly timers: Pick<Timers, 'now' | 'after'>
+  /** An answer has come for which nobody waits any more. */
+  readonly onLate: (groupId: SecurityGroupId) => void
   /** Milliseconds that a 'yes' holds; a 'no' is asked again much sooner, to confirm it or to notice the new Role. */
   readonly trustFor: number
   readonly logger: Logger
 }
 
 const ASK_DENIED_AGAIN = 5000
+/** Milliseconds: longer than an API server takes that is well; whoever is known is not to wait for whoever is not. */
+const PATIENCE = 2000
 /** Nobody has asked for it so long: forgotten. */
 const KEEP = 3_600_000
 
 export function createPermissionLedger(options: PermissionOptions): PermissionLedger {
+  const { timers } = options
   const standings = new Map<string, Standing>()
   const keyOf = (groupId: SecurityGroupId, { namespace, serviceAccountName }: Subject): string =>
     `${namespace}/${serviceAccountName}/${groupId}`
@@ -39,7 +48,7 @@ export function createPermissionLedger(options: PermissionOptions): PermissionLe
     const before = standings.get(key)
     try {
       const allowed = await options.mayUse(subject, groupId)
-      standings.set(key, afterAnswer(before, allowed, options.now()))
+      standings.set(key, afterAnswer(before, allowed, timers.now()))
       const fresh = !allowed && before?.state !== 'denied'
       if (fresh)
         options.logger.warn(
@@ -54,7 +63,7 @@ export function createPermissionLedger(options: PermissionOptions): PermissionLe
   return {
     async refresh(groupId, subjects) {
       if (options.mode === 'off') return
-      const now = options.now()
+      const now = timers.now()
       for (const [key, standing] of standings) if (standing.at + KEEP < now) standings.delete(key)
       const due = new Map<string, Subject>()
       for (const subject of subjects) {
@@ -62,7 +71,21 @@ export function createPermissionLedger(options: PermissionOptions): PermissionLe
         const trust = standing?.state === 'granted' ? options.trustFor : ASK_DENIED_AGAIN
         if (standing === undefined || standing.at + trust <= now) due.set(keyOf(groupId, subject), subject)
       }
-      await Promise.all([...due.values()].map((subject) => ask(groupId, subject)))
+      if (due.size === 0) return
+      let isLate = false
+      const answered = Promise.all([...due.values()].map((subject) => ask(groupId, subject))).then(() => {
+        if (isLate) options.onLate(groupId)
+      })
+      await new Promise<void>((resolve) => {
+        const cancel = timers.after(PATIENCE, () => {
+          isLate = true
+          resolve()
+        })
+        void answered.then(() => {
+          cancel()
+          resolve()
+        })
+      })
     },
     leave(groupId, subject) {
       if (options.mode === 'off') return 'granted'

@@ -30,8 +30,18 @@ const cases = [
   { name: 'grace 0 without a deletion is nothing', pod: { gracePeriodSeconds: 0 }, end: undefined },
   {
     name: 'a deleting pod whose containers all terminated has ended',
-    pod: { deletionTimestamp: 8000, gracePeriodSeconds: 30, containersTerminatedAt: 7000 },
-    end: { at: 7000, reason: 'containersTerminated' }
+    pod: { deletionTimestamp: 38_000, gracePeriodSeconds: 30, containersTerminatedAt: 9000 },
+    end: { at: 9000, reason: 'containersTerminated' }
+  },
+  {
+    name: 'a container that crashed before the deletion may be running again, and the pod drain',
+    pod: { deletionTimestamp: 38_000, gracePeriodSeconds: 30, containersTerminatedAt: 7000 },
+    end: undefined
+  },
+  {
+    name: 'in the second of the deletion it may have crashed before it',
+    pod: { deletionTimestamp: 38_000, gracePeriodSeconds: 30, containersTerminatedAt: 8000 },
+    end: undefined
   },
   { name: 'a pod on a node that is gone has ended', pod: {}, nodeGone: true, end: { at: NOW, reason: 'nodeGone' } }
 ]

@@ -56,10 +56,17 @@ export function endOf(pod: ObservedPod, nodeGone: boolean, now: number): End | u
   }
   if (pod.deletionTimestamp !== undefined && pod.gracePeriodSeconds === 0)
     return { at: pod.deletionTimestamp, reason: 'graceOver' }
-  if (pod.deletionTimestamp !== undefined && pod.containersTerminatedAt !== undefined) {
+  if (pod.containersTerminatedAt !== undefined && pod.containersTerminatedAt > deletionAskedAt(pod))
     return { at: pod.containersTerminatedAt, reason: 'containersTerminated' }
-  }
   return nodeGone ? { at: now, reason: 'nodeGone' } : undefined
+}
+
+/**
+ * What had terminated before may be running again and the status not tell it yet: once asked to delete, the kubelet starts nothing. Times
+ * are whole seconds there, so that of the same second nobody knows which came first; then the terminal phase tells, a moment later.
+ */
+function deletionAskedAt({ deletionTimestamp, gracePeriodSeconds }: ObservedPod): number {
+  return deletionTimestamp === undefined ? Infinity : deletionTimestamp - (gracePeriodSeconds ?? 0) * 1000
 }
 
 /** Of two living pods that report one address, the later-started holds it: the CNI gave it out again. */

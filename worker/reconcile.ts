@@ -7,11 +7,9 @@
 import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { isStillClaimed } from './apply.ts'
-import type { ApplyDeps } from './apply.ts'
 import { authorizeClaims } from './authorizeClaims.ts'
 import type { Brake } from './brake.ts'
 import { decide, isStillAskedFor, misdescribed, quotaOf } from './decision.ts'
-import type { DecisionDeps } from './decision.ts'
 import type { Claim, Desired } from './desired.ts'
 import { podDescribed } from './description.ts'
 import { HANDLING } from './failures.ts'
@@ -24,11 +22,14 @@ import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
 import type { Prover } from './prover.ts'
 import { createRefusals } from './refusals.ts'
+import type { Refusals } from './refusals.ts'
+import { createEnding, revokeEnded } from './revokeEnded.ts'
+import type { Ending, EndingDeps } from './revokeEnded.ts'
 import { revokeRules } from './revokeRules.ts'
 import { Ec2Failure } from './securityGroups.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
-export interface ReconcileDeps extends ApplyDeps, DecisionDeps {
+export interface ReconcileDeps extends EndingDeps {
   readonly prove: Prover
   readonly brake: Brake
   /** EC2_READ_LAG, milliseconds. */
@@ -48,44 +49,83 @@ export interface ReconcileDeps extends ApplyDeps, DecisionDeps {
 /** Refused pods are looked at again this often, in milliseconds: a tag or a Role may have come. */
 const REFUSED_AGAIN = 15_000
 
-/** @returns a run for one group; it rejects with {@link Ec2Failure} when EC2 stopped it, having told the pods */
-export function createReconciler(
-  deps: ReconcileDeps
-): (groupId: SecurityGroupId) => Promise<{ againAfter?: number; idle?: boolean }> {
+export interface Reconciler {
+  /** Rejects with {@link Ec2Failure} when EC2 stopped it, having told the pods. One at a time for each group. */
+  run(groupId: SecurityGroupId): Promise<{ againAfter?: number; idle?: boolean }>
+  isRunning(groupId: SecurityGroupId): boolean
+  /**
+   * Revokes what pods have left that ended since the run under way began.
+   * @returns false: no run is under way, and the next one will. @throws Ec2Failure
+   */
+  revokeMeanwhile(groupId: SecurityGroupId): Promise<boolean>
+}
+
+export function createReconciler(deps: ReconcileDeps): Reconciler {
   const lately = createRefusals(deps.now)
-  return async (groupId) => {
-    const before = deps.book.record(groupId)
-    const failed = lately.of(groupId)
-    const failures: Error[] = []
-    const attempt = attemptInto(failures)
-    let orphansAgain: number | undefined
-    const unread = await attempt(() => readWhatIsMissing(deps, groupId))
-    await askPermissions(deps, groupId)
-    // Nothing new on an old view. But whatever could not be read or authorized: nothing keeps us from revoking what ended.
-    const tried = new Set<string>()
-    const ended = attempt(() => revokeEnded(deps, groupId, tried))
-    if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed, ended, tried)))
-    lately.remember(groupId, failed)
-    await ended
-    await attempt(() => revokeExplained(deps, groupId, tried))
-    await attempt(async () => {
-      orphansAgain = await revokeOrphans(deps, groupId)
-    })
-    if (unread === undefined) await correctDescriptions(deps, groupId)
-    const refusals = failures.filter((failure) => failure instanceof Ec2Failure)
-    if (refusals.some(({ kind }) => HANDLING[kind].observeAgain)) deps.book.doubt(groupId)
-    // Whatever happened, the pods are told what is so now. Of a full group those that wait tell by themselves.
-    const telling = refusals.find(({ kind }) => kind !== 'quota') ?? refusals[0]
-    // That the lease is in doubt is nothing that a pod's owner could mend.
-    const told = telling?.kind === 'notLeading' ? undefined : telling
-    const again = conclude(deps, groupId, failed, told)
-    const [failure] = telling === undefined ? failures : [telling]
-    if (failure !== undefined) throw failure
-    const delays = [again, orphansAgain].filter((delay) => delay !== undefined)
-    // Every call to EC2 that succeeds is noted in the book; and who waits for something is not asked for anew at every event.
-    const idle = deps.book.record(groupId) === before && delays.length === 0
-    return delays.length === 0 ? { idle } : { idle, againAfter: Math.min(...delays) }
+  const endings = new Map<SecurityGroupId, Ending>()
+  return {
+    isRunning: (groupId) => endings.has(groupId),
+    async run(groupId) {
+      const ending = createEnding()
+      endings.set(groupId, ending)
+      try {
+        return await reconcile(deps, groupId, lately, ending)
+      } finally {
+        endings.delete(groupId)
+      }
+    },
+    async revokeMeanwhile(groupId) {
+      await askPermissions(deps, groupId)
+      const ending = endings.get(groupId)
+      if (ending === undefined) return false
+      try {
+        await revokeEnded(deps, groupId, ending)
+      } catch (error) {
+        if (error instanceof Ec2Failure && HANDLING[error.kind].observeAgain) deps.book.doubt(groupId)
+        throw error
+      }
+      return true
+    }
   }
+}
+
+async function reconcile(
+  deps: ReconcileDeps,
+  groupId: SecurityGroupId,
+  lately: Refusals,
+  ending: Ending
+): Promise<{ againAfter?: number; idle?: boolean }> {
+  const before = deps.book.record(groupId)
+  const failed = lately.of(groupId)
+  const failures: Error[] = []
+  const attempt = attemptInto(failures)
+  let orphansAgain: number | undefined
+  const unread = await attempt(() => readWhatIsMissing(deps, groupId))
+  await askPermissions(deps, groupId)
+  // Nothing new on an old view. But whatever could not be read or authorized: nothing keeps us from revoking what ended.
+  const ended = attempt(() => revokeEnded(deps, groupId, ending))
+  if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed, ended, ending.tried)))
+  lately.remember(groupId, failed)
+  await ended
+  await attempt(() => revokeExplained(deps, groupId, ending.tried))
+  await attempt(async () => {
+    orphansAgain = await revokeOrphans(deps, groupId)
+  })
+  if (unread === undefined) await correctDescriptions(deps, groupId)
+  await Promise.allSettled(ending.calls)
+  const refusals = failures.filter((failure) => failure instanceof Ec2Failure)
+  if (refusals.some(({ kind }) => HANDLING[kind].observeAgain)) deps.book.doubt(groupId)
+  // Whatever happened, the pods are told what is so now. Of a full group those that wait tell by themselves.
+  const telling = refusals.find(({ kind }) => kind !== 'quota') ?? refusals[0]
+  // That the lease is in doubt is nothing that a pod's owner could mend.
+  const told = telling?.kind === 'notLeading' ? undefined : telling
+  const again = conclude(deps, groupId, failed, told)
+  const [failure] = telling === undefined ? failures : [telling]
+  if (failure !== undefined) throw failure
+  const delays = [again, orphansAgain].filter((delay) => delay !== undefined)
+  // Every call to EC2 that succeeds is noted in the book; and who waits for something is not asked for anew at every event.
+  const idle = deps.book.record(groupId) === before && delays.length === 0
+  return delays.length === 0 ? { idle } : { idle, againAfter: Math.min(...delays) }
 }
 
 /** Runs a step and notes its failure, so that the next step has its turn whatever happened. */
@@ -195,20 +235,6 @@ async function authorizeMissing(
     if (isFull) await attempt(() => learnQuota(deps, groupId, sent))
   }
   return failures
-}
-
-/** What pods that have ended leave behind waits for no authorization, for those may be throttled. */
-async function revokeEnded(deps: ReconcileDeps, groupId: SecurityGroupId, tried: Set<string>): Promise<void> {
-  const { cache } = deps
-  const former = cache.formerClaims(groupId)
-  const hasEnded = (rule: ObservedRule): boolean => {
-    const last = former.get(ruleKey(rule))
-    const view = last === undefined ? undefined : cache.view(last.pod.uid)
-    return last !== undefined && (view === undefined || view.end !== undefined)
-  }
-  const rules = decide(deps, groupId).plan.revoke.filter(hasEnded)
-  for (const { id } of rules) tried.add(id)
-  await revokeRules(deps, groupId, rules)
 }
 
 /** Revokes what ended or is no longer asked for; what living pods still ask for, only as far as the brake lets it. */

@@ -65,8 +65,11 @@ export interface Worker {
   stop(): Promise<void>
 }
 
-/** So many groups and pods are worked on at once; the rates of calls are limited elsewhere. */
-const GROUPS_AT_ONCE = 256
+/**
+ * So many groups and pods are worked on at once; the rates of calls are limited elsewhere. Most of a group's run is waiting for its turn to
+ * authorize, and whoever has only something to revoke must find a place.
+ */
+const GROUPS_AT_ONCE = 1024
 const PODS_AT_ONCE = 16
 
 export function createWorker(deps: WorkerDeps): Worker {
@@ -77,7 +80,9 @@ export function createWorker(deps: WorkerDeps): Worker {
   let state: 'standby' | 'leading' | 'trusted' | 'stopped' = 'standby'
 
   const enqueueGroup = (groupId: SecurityGroupId): void => {
-    if (state === 'trusted') groupQueue.add(groupId)
+    if (state !== 'trusted') return
+    groupQueue.add(groupId)
+    if (reconciler.isRunning(groupId) && cache.formerClaims(groupId).size > 0) endingQueue.add(groupId)
   }
   const enqueuePod = (uid: string): void => {
     if (state === 'leading' || state === 'trusted') podQueue.add(uid)
@@ -94,7 +99,8 @@ export function createWorker(deps: WorkerDeps): Worker {
   const permissions = createPermissionLedger({
     mode: settings.PERMISSIONS,
     mayUse: deps.mayUse,
-    now,
+    timers,
+    onLate: enqueueGroup,
     trustFor: settings.SWEEP_INTERVAL,
     logger
   })
@@ -134,7 +140,17 @@ export function createWorker(deps: WorkerDeps): Worker {
     logger,
     nodeAddresses: () => deps.nodes.addresses(),
     now,
-    onAuthorized: (groupId, claims) => measure.granted(groupId, claims),
+    onAttempted(uids) {
+      for (const uid of uids) {
+        findings.markAttempted(uid)
+        enqueuePod(uid)
+      }
+    },
+    onAuthorized(groupId, claims) {
+      measure.granted(groupId, claims)
+      // Whoever ended in the meantime has left what was made for him.
+      if (cache.formerClaims(groupId).size > 0) enqueueGroup(groupId)
+    },
     onOrphansRevoked: (count) => metrics.orphansRevoked(count),
     onModified(groupId, changes) {
       // A change of the description alone serves the same pod as before.
@@ -163,7 +179,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       for (const uid of new Set([...findings.tell(groupId, outcomes, wallClock()), ...former])) enqueuePod(uid)
     }
   }
-  const reconcile = createReconciler(reconcileDeps)
+  const reconciler = createReconciler(reconcileDeps)
 
   const settle = createSettler({
     book,
@@ -188,18 +204,31 @@ export function createWorker(deps: WorkerDeps): Worker {
     trusted: () => state === 'trusted'
   })
 
-  const groupQueue: Queue<SecurityGroupId> = createQueue({
-    run: reconcile,
+  const groups = {
     timers,
     concurrency: GROUPS_AT_ONCE,
     coalesce: settings.COALESCE,
-    observer: metrics.queueObserver('groups'),
-    retryAfter(error, failures) {
+    retryAfter(error: unknown, failures: number): number {
       const { retryAfter, slowest } = HANDLING[error instanceof Ec2Failure ? error.kind : 'unavailable']
       return backoff(failures, retryAfter, slowest, timers.chance())
-    },
+    }
+  }
+  const groupQueue: Queue<SecurityGroupId> = createQueue({
+    ...groups,
+    run: (groupId) => reconciler.run(groupId),
+    observer: metrics.queueObserver('groups'),
     onError: (securityGroupID, err, failures, retryAfter) =>
       logger.warn({ err, securityGroupID, failures, retryAfter }, 'security group could not be reconciled')
+  })
+  /** Groups in whose run, while it waits, something has ended. */
+  const endingQueue: Queue<SecurityGroupId> = createQueue({
+    ...groups,
+    async run(groupId) {
+      if (!(await reconciler.revokeMeanwhile(groupId))) groupQueue.add(groupId)
+      return {}
+    },
+    onError: (securityGroupID, err, failures, retryAfter) =>
+      logger.warn({ err, securityGroupID, failures, retryAfter }, 'what ended could not be revoked')
   })
   const podQueue: Queue<string> = createQueue({
     run: settle,
@@ -270,7 +299,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     trouble: () => unreadable,
     async stop() {
       state = 'stopped'
-      await Promise.all([groupQueue.stop(), podQueue.stop(), sweeper.stop()])
+      await Promise.all([groupQueue.stop(), endingQueue.stop(), podQueue.stop(), sweeper.stop()])
     }
   }
 }

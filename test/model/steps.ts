@@ -16,6 +16,7 @@ import { CLUSTER_ID } from '../../worker/worldEc2Fixture.ts'
 import type { Invariants } from './invariants.ts'
 import { ACCOUNTS, ADDRESSES, ASKS, GROUPS, NAMES, NODES } from './setting.ts'
 import type { Setting } from './setting.ts'
+import { endShown } from './truth.ts'
 import type { Truth } from './truth.ts'
 
 /** Which one of those that it can be done to, in what way, and how long to wait afterwards in milliseconds. */
@@ -144,12 +145,21 @@ const lives = {
   delete: toPod(
     (pod) => pod.deletionTimestamp === undefined,
     (pod, { world }) => {
-      const drains = pod.phase === 'Running' && pod.containersTerminatedAt === undefined
+      const drains = pod.phase === 'Running'
       return {
         deletionTimestamp: world.clock.now() + (drains ? 30_000 : 0),
         gracePeriodSeconds: drains ? 30 : 0
       }
     }
+  ),
+  /** Its only container ends by itself; the kubelet starts it again, also when the pod is deleted in that moment. */
+  crash: toPod(stays, (_pod, { world }) => ({ containersTerminatedAt: world.clock.now() })),
+  startAgain: toPod(
+    (pod, { world }) =>
+      pod.phase === 'Running' &&
+      pod.containersTerminatedAt !== undefined &&
+      endShown(pod, world.clock.now()) === undefined,
+    () => ({ containersTerminatedAt: undefined })
   ),
   terminated: toPod(
     (pod) => runs(pod) && pod.deletionTimestamp !== undefined,
@@ -437,6 +447,8 @@ export const WEIGHTS: Readonly<Record<StepName, number>> = {
   unblank: 2,
   renumber: 2,
   delete: 6,
+  crash: 2,
+  startAgain: 4,
   terminated: 2,
   drained: 4,
   complete: 4,

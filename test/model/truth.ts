@@ -54,7 +54,9 @@ export function endShown(pod: ObservedPod, now: number): number | undefined {
     return Math.min(now, containersTerminatedAt ?? deletionTimestamp ?? now)
   if (deletionTimestamp === undefined) return undefined
   if (gracePeriodSeconds === 0) return Math.min(now, deletionTimestamp)
-  return containersTerminatedAt
+  // A container that crashed before may have been started again.
+  const askedAt = deletionTimestamp - (gracePeriodSeconds ?? 0) * 1000
+  return containersTerminatedAt !== undefined && containersTerminatedAt > askedAt ? containersTerminatedAt : undefined
 }
 
 export class Truth {

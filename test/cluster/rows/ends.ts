@@ -79,7 +79,7 @@ export const ENDS: readonly Row[] = [
     await kubelet.terminate('pair')
     await scene.caughtUp()
     await scene.granted([HTTPS], 'pair')
-    const over = new Date().toISOString()
+    const over = new Date(Date.now() + 1000).toISOString()
     await scene.ends(['pair'], () =>
       kubelet.status('pair', {
         initContainerStatuses: [
@@ -94,6 +94,20 @@ export const ENDS: readonly Row[] = [
     await scene.released('pair')
     await kubelet.remove('pair')
     await yard.gone('pair')
+  }),
+
+  row('a container that crashed before the deletion: the pod drains, for it may be running again', async (scene) => {
+    const { kubelet, yard } = scene
+    await scene.pod('crashed', { annotations: STARTED })
+    await scene.granted([HTTPS], 'crashed')
+    await kubelet.terminate('crashed', undefined, Date.now() - 2000)
+    await yard.delete('crashed')
+    await scene.caughtUp()
+    await scene.granted([HTTPS], 'crashed')
+    await scene.ends(['crashed'], () => kubelet.terminate('crashed'))
+    await scene.released('crashed')
+    await kubelet.remove('crashed')
+    await yard.gone('crashed')
   }),
 
   row('force delete: the object goes at once, and the rules with it', async (scene) => {

@@ -1,0 +1,179 @@
+/** What an ended pod leaves goes at once, whatever else the run of its group waits for. */
+import { AuthorizeSecurityGroupIngressCommand, EC2ServiceException } from '@aws-sdk/client-ec2'
+import t from 'tap'
+import type { SecurityGroupId } from '../shared/rules.ts'
+import { LIMITS } from './aws/ec2Client.ts'
+import { createWorld, runPod } from './worldFixture.ts'
+import type { World } from './worldFixture.ts'
+
+const idOf = (index: number): SecurityGroupId => `sg-${index.toString(16).padStart(8, '0')}` as SecurityGroupId
+const asking = (groupId: string): Record<string, string> => ({ [`sg.amazonaws.com/${groupId}`]: 'tcp:443' })
+const addressOf = (index: number): string => `10.64.${String(index >> 8)}.${String(index & 255)}`
+const OLD = '10.64.200.1'
+
+const complete = ({ clock, cluster }: World, name: string): void =>
+  cluster.edit(name, { phase: 'Succeeded', containersTerminatedAt: clock.now() })
+const isHeld = ({ ec2 }: World, groupId: SecurityGroupId, address: string): boolean =>
+  [...(ec2.rules.get(groupId)?.values() ?? [])].some(({ cidr }) => cidr === `${address}/32`)
+
+/** New pods, all at once. @param groupOf of each */
+async function rollOut(world: World, count: number, groupOf: (index: number) => SecurityGroupId): Promise<void> {
+  const { clock, cluster } = world
+  for (let index = 0; index < count; index++) cluster.create(`new-${String(index)}`, asking(groupOf(index)))
+  await clock.advance(10)
+  for (let index = 0; index < count; index++)
+    cluster.edit(`new-${String(index)}`, {
+      addresses: [addressOf(index), `fd00::${(index + 1).toString(16)}`],
+      phase: 'Running',
+      startedAt: clock.now()
+    })
+}
+
+async function eventually({ clock }: World, isSo: () => boolean): Promise<void> {
+  for (let tries = 0; !isSo() && tries < 10_000; tries++) await clock.advance(1)
+}
+
+t.test(
+  'a pod that ends while its group waits for its turn to authorize leaves its rule for a moment only',
+  async (t) => {
+    const groups = [idOf(1), idOf(2)] as const
+    const limits = { ...LIMITS, AuthorizeSecurityGroupIngress: { burst: 2, perSecond: 0.01 } }
+    const world = createWorld(groups, {}, 'silent', limits)
+    world.restart()
+    for (const [index, groupId] of groups.entries())
+      await runPod(world, `old-${String(index)}`, `10.64.200.${String(index)}`, asking(groupId))
+    await world.clock.advance(10_000)
+    await rollOut(world, 2, (index) => groups[index] ?? idOf(0))
+    await world.clock.advance(10_000)
+    for (const index of groups.keys()) complete(world, `old-${String(index)}`)
+    await world.clock.advance(1000)
+    for (const [index, groupId] of groups.entries()) {
+      t.equal(world.ec2.rules.get(groupId)?.size, 0)
+      t.notOk(world.cluster.named(`old-${String(index)}`)?.finalized)
+    }
+  }
+)
+
+t.test('MAX_HOLD ends a hold though the run of the group goes on waiting', async (t) => {
+  const limits = { ...LIMITS, AuthorizeSecurityGroupIngress: { burst: 1, perSecond: 0.001 } }
+  const world = createWorld([idOf(1)], {}, 'silent', limits)
+  world.restart()
+  await runPod(world, 'old', OLD, asking(idOf(1)))
+  await world.clock.advance(10_000)
+  await rollOut(world, 1, () => idOf(1))
+  await world.clock.advance(1000)
+  world.ec2.denied.add('RevokeSecurityGroupIngress')
+  complete(world, 'old')
+  await world.clock.advance(115_000)
+  t.equal(world.cluster.named('old')?.finalized, true)
+  await world.clock.advance(10_000)
+  t.equal(world.cluster.named('old')?.finalized, false)
+  world.ec2.denied.clear()
+  await world.clock.advance(61_000)
+  t.notOk(isHeld(world, idOf(1), OLD), 'the worker goes on revoking')
+})
+
+t.test('a pod that ends in a group that has nothing else to do waits for none of five hundred others', async (t) => {
+  const groups = Array.from({ length: 500 }, (_, index) => idOf(index))
+  const last = idOf(499)
+  const world = createWorld(groups)
+  world.restart()
+  await runPod(world, 'old', OLD, asking(last))
+  await world.clock.advance(30_000)
+  await rollOut(world, 499, idOf)
+  await world.clock.advance(500)
+  complete(world, 'old')
+  await world.clock.advance(1000)
+  t.notOk(isHeld(world, last, OLD))
+  t.notOk(world.cluster.named('old')?.finalized)
+  t.notOk(isHeld(world, idOf(400), addressOf(400)), 'the others wait indeed')
+})
+
+t.test(
+  'what was made for a pod that ended while the call was under way goes, though the next call waits',
+  async (t) => {
+    const groupId = idOf(1)
+    const limits = { ...LIMITS, AuthorizeSecurityGroupIngress: { burst: 1, perSecond: 0.01 } }
+    const world = createWorld(
+      [groupId],
+      { RULES_PER_GROUP: '1000', POD_CIDRS: '10.0.0.0/8,fd00::/16' },
+      'silent',
+      limits
+    )
+    world.ec2.quota = 1000
+    world.ec2.latency = () => 500
+    await rollOut(world, 600, () => groupId)
+    world.restart()
+    await eventually(world, () => world.ec2.calls.get('AuthorizeSecurityGroupIngress') === 1)
+    t.notOk(isHeld(world, groupId, addressOf(0)), 'it is under way')
+    complete(world, 'new-0')
+    await world.clock.advance(3000)
+    t.equal(world.ec2.rules.get(groupId)?.size, 998)
+    t.notOk(isHeld(world, groupId, addressOf(0)))
+  }
+)
+
+for (const count of [59, 300])
+  t.test(`a refusal that is of no rule costs ${String(count)} pods few calls, and the ended nothing`, async (t) => {
+    const [groupId, other] = [idOf(1), idOf(2)]
+    const world = createWorld([groupId, other], { RULES_PER_GROUP: '1000' })
+    world.ec2.quota = 1000
+    let refused = 0
+    const client = world.ec2.client.bind(world.ec2)
+    world.ec2.client = (caller) => {
+      const sender = client(caller)
+      const send = async (command: unknown, options: unknown): Promise<unknown> => {
+        if (!(command instanceof AuthorizeSecurityGroupIngressCommand) || command.input.GroupId !== groupId)
+          return (sender.send as (command: unknown, options: unknown) => Promise<unknown>).call(
+            sender,
+            command,
+            options
+          )
+        refused++
+        await world.clock.sleep(20)
+        const $metadata = { httpStatusCode: 400 }
+        throw new EC2ServiceException({ name: 'NeverHeardOf', message: 'no', $fault: 'client', $metadata })
+      }
+      return { send }
+    }
+    await runPod(world, 'old', OLD, asking(groupId))
+    world.restart()
+    await world.clock.advance(1000)
+    refused = 0
+    await rollOut(world, count, () => groupId)
+    await world.clock.advance(4000)
+    t.ok(refused > 0 && refused <= 30, String(refused))
+    await runPod(world, 'elsewhere', '10.64.201.1', asking(other))
+    await world.clock.advance(10_000)
+    t.ok(isHeld(world, other, '10.64.201.1'))
+  })
+
+t.test('permissions that nobody answers keep no rule of an ended pod, and nobody who is known', async (t) => {
+  const groupId = idOf(1)
+  const world = createWorld([groupId], { PERMISSIONS: 'enforce', RULES_PER_GROUP: '300' })
+  world.ec2.quota = 300
+  let hang = false
+  world.cluster.may = async () => {
+    if (hang) await world.clock.sleep(100_000)
+    if (hang) throw new Error('no answer')
+    return true
+  }
+  world.restart()
+  for (let index = 0; index < 50; index++) {
+    world.cluster.create(`p-${String(index)}`, asking(groupId))
+    const running = { phase: 'Running', startedAt: world.clock.now(), serviceAccountName: `sa-${String(index)}` }
+    world.cluster.edit(`p-${String(index)}`, { addresses: [addressOf(index)], ...running })
+  }
+  await world.clock.advance(30_000)
+  t.equal(world.ec2.rules.get(groupId)?.size, 50)
+  hang = true
+  await world.clock.advance(61_000)
+  complete(world, 'p-0')
+  await world.clock.advance(5000)
+  t.notOk(isHeld(world, groupId, addressOf(0)))
+  t.notOk(world.cluster.named('p-0')?.finalized)
+  hang = false
+  await runPod(world, 'late', '10.64.201.1', asking(groupId))
+  await world.clock.advance(5000)
+  t.ok(isHeld(world, groupId, '10.64.201.1'))
+})
