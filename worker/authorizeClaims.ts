@@ -23,19 +23,15 @@ export async function authorizeClaims(
   const { unseen } = deps.book.view(groupId)
   const isPossible = ({ rule }: Claim): boolean => unseen.has(ruleKey(rule))
   const alone: Alone = { refused: 0 }
-  let full: Ec2Failure | undefined
-  for (const part of [claims.filter((claim) => !isPossible(claim)), claims.filter(isPossible)]) {
-    for (let start = 0; start < part.length; start += MAX_RULES_PER_CALL) {
-      // Whoever learns from it that the group is full takes all for sent, and those of the other family may have room.
-      try {
-        await authorizeBatch(deps, groupId, part.slice(start, start + MAX_RULES_PER_CALL), failed, alone)
-      } catch (error) {
-        if (!(error instanceof Ec2Failure) || error.kind !== 'quota') throw error
-        full ??= error
-      }
-    }
-  }
-  if (full !== undefined) throw full
+  const parts = [claims.filter((claim) => !isPossible(claim)), claims.filter(isPossible)]
+  await authorizeParts(deps, groupId, parts.flatMap(callsOf), failed, alone)
+}
+
+function callsOf(claims: readonly Claim[]): (readonly Claim[])[] {
+  const calls = []
+  for (let start = 0; start < claims.length; start += MAX_RULES_PER_CALL)
+    calls.push(claims.slice(start, start + MAX_RULES_PER_CALL))
+  return calls
 }
 
 /** Rules that were refused alone since one was taken. */
@@ -103,12 +99,23 @@ async function fillUp(
     claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv4'),
     claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv6')
   ]
+  if (four.length > 0 && six.length > 0) return authorizeParts(deps, groupId, [four, six], failed, alone)
   const middle = Math.ceil(claims.length / 2)
-  const parts = four.length > 0 && six.length > 0 ? [four, six] : [claims.slice(0, middle), claims.slice(middle)]
+  // The younger half of one family has no better chance than the older one: where that is full, the first throws.
+  for (const part of [claims.slice(0, middle), claims.slice(middle)])
+    await authorizeBatch(deps, groupId, part, failed, alone)
+}
+
+/** Whoever learns from it that the group is full takes all for sent, and those of the other family may have room: so each part is tried. */
+async function authorizeParts(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  parts: readonly (readonly Claim[])[],
+  failed: Map<RuleKey, Ec2Failure>,
+  alone: Alone
+): Promise<void> {
   let full: Ec2Failure | undefined
   for (const part of parts) {
-    // The younger half of one family has no better chance than the older one; another family has.
-    if (full !== undefined && parts[0] !== four) break
     try {
       await authorizeBatch(deps, groupId, part, failed, alone)
     } catch (error) {
@@ -152,6 +159,5 @@ async function narrow(
     if (claims.some(({ rule }) => unseen.get(ruleKey(rule)) === 'possible')) throw failure
   }
   const middle = Math.ceil(left.length / 2)
-  await authorizeBatch(deps, groupId, left.slice(0, middle), failed, alone)
-  await authorizeBatch(deps, groupId, left.slice(middle), failed, alone)
+  await authorizeParts(deps, groupId, [left.slice(0, middle), left.slice(middle)], failed, alone)
 }

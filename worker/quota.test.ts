@@ -45,6 +45,52 @@ t.test(
   }
 )
 
+/** Pods of both families, which ask all at once. */
+async function crowdOfBoth(world: World, count: number): Promise<void> {
+  for (let index = 1; index <= count; index++) {
+    const name = `both-${String(index)}`
+    world.cluster.create(name, { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443' })
+    await world.clock.advance(10)
+    const addresses = [`10.64.2.${String(index)}`, `fd00:64::${String(index)}`]
+    world.cluster.edit(name, { addresses, phase: 'Running', startedAt: world.clock.now() })
+  }
+}
+
+const BOTH = { POD_CIDRS: '10.64.0.0/16,fd00:64::/64' }
+const heldOf = ({ ec2 }: World, family: ':' | '.'): number =>
+  [...(ec2.rules.get(GROUP)?.values() ?? [])].filter(({ cidr, owned }) => owned && cidr.includes(family)).length
+
+t.test('a family that was not sent, for somebody made one of the rules meanwhile, is not taken for full', async (t) => {
+  const world = createWorld([GROUP], BOTH)
+  world.ec2.quota = 3
+  await crowd(world, 2)
+  await crowdOfBoth(world, 2)
+  world.restart()
+  for (let tries = 0; authorizes(world) === 0 && tries < 10_000; tries++) await world.clock.advance(1)
+  // Right before the call has its effect, and no read shows it.
+  world.ec2.readBehind = LAG
+  world.ec2.byHand((rules, id) => {
+    const rule = { protocol: 'tcp' as Protocol, fromPort: 443, toPort: 443, cidr: '10.64.2.2/32' }
+    rules.get(GROUP)?.set(id, { ...rule, id, owned: false, description: '' })
+  })
+  await world.clock.advance(10_000)
+  t.same([heldOf(world, '.'), heldOf(world, ':')], [2, 2])
+})
+
+t.test('a family that takes one more than it did is tried at once with all, though the other is full', async (t) => {
+  const world = createWorld([GROUP], BOTH)
+  world.ec2.quota = 2
+  await crowdOfBoth(world, 5)
+  world.restart()
+  await world.clock.advance(30_000)
+  t.same([heldOf(world, '.'), heldOf(world, ':')], [2, 2])
+  // Room in one family only: the other is filled by others.
+  world.ec2.quota = 6
+  for (const index of [1, 2, 3, 4]) fill(world, `192.0.2.${String(index)}/32`)
+  await world.clock.advance(6 * 60_000)
+  t.same([heldOf(world, '.'), heldOf(world, ':')], [2, 5])
+})
+
 t.test('RULES_PER_GROUP is never passed, whatever EC2 would take', async (t) => {
   const world = createWorld([GROUP], { RULES_PER_GROUP: '3' })
   world.restart()

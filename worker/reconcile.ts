@@ -274,11 +274,8 @@ function refuteQuota({ book }: ReconcileDeps, groupId: SecurityGroupId, made: re
 }
 
 /** Reads the group again and takes what it holds for all that it can hold, until a later sweep lets one more be tried. */
-async function learnQuota(
-  { book, ec2, logger, now }: ReconcileDeps,
-  groupId: SecurityGroupId,
-  refused: readonly Claim[]
-): Promise<void> {
+async function learnQuota(deps: ReconcileDeps, groupId: SecurityGroupId, refused: readonly Claim[]): Promise<void> {
+  const { book, ec2, logger, now } = deps
   book.takeRules(await ec2.readRules([groupId], book.knownRules(groupId)))
   const view = book.view(groupId)
   const quota: Partial<Record<Family, number>> = {}
@@ -287,6 +284,11 @@ async function learnQuota(
   const missing = refused.filter(({ rule }) => !there.has(ruleKey(rule)))
   for (const family of new Set(missing.map(({ rule }) => familyOf(rule.cidr)))) quota[family] = fillOf(view, family)
   book.learnQuota(groupId, quota, now())
+  refuteQuota(
+    deps,
+    groupId,
+    refused.filter(({ rule }) => quota[familyOf(rule.cidr)] === undefined)
+  )
   logger.warn({ securityGroupID: groupId, ...quota }, 'security group is full, below RULES_PER_GROUP')
 }
 
