@@ -64,7 +64,8 @@ async function run(
     stopping = true
     if (err !== undefined) logger.fatal({ err }, 'unexpected error; stopping')
     else logger.info({ signal }, 'stopping')
-    for (const close of closers) await close()
+    // More may be opened while these are closed.
+    for (let close = closers.shift(); close !== undefined; close = closers.shift()) await close()
     logger.info('stopped')
   })
   const wallClock = (): number => Date.now()
