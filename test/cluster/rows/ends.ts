@@ -96,20 +96,6 @@ export const ENDS: readonly Row[] = [
     await yard.gone('pair')
   }),
 
-  row('a container that crashed before the deletion: the pod drains, for it may be running again', async (scene) => {
-    const { kubelet, yard } = scene
-    await scene.pod('crashed', { annotations: STARTED })
-    await scene.granted([HTTPS], 'crashed')
-    await kubelet.terminate('crashed', undefined, Date.now() - 2000)
-    await yard.delete('crashed')
-    await scene.caughtUp()
-    await scene.granted([HTTPS], 'crashed')
-    await scene.ends(['crashed'], () => kubelet.terminate('crashed'))
-    await scene.released('crashed')
-    await kubelet.remove('crashed')
-    await yard.gone('crashed')
-  }),
-
   row('force delete: the object goes at once, and the rules with it', async (scene) => {
     await scene.pod('forced', { annotations: STARTED })
     await scene.granted([HTTPS], 'forced')
@@ -184,7 +170,7 @@ export const ENDS: readonly Row[] = [
   }),
 
   row(
-    'CrashLoopBackOff: a living pod whose containers crash, or have all ended for a moment, keeps its rules',
+    'CrashLoopBackOff: a pod whose containers crash, or have all ended for a moment, keeps its rules, deleted or not',
     async (scene) => {
       const { kubelet, yard } = scene
       await scene.pod('crashing', { annotations: STARTED })
@@ -192,11 +178,14 @@ export const ENDS: readonly Row[] = [
       await kubelet.crash('crashing')
       await scene.caughtUp()
       await scene.granted([HTTPS], 'crashing')
-      await kubelet.terminate('crashing')
+      await kubelet.terminate('crashing', undefined, Date.now() - 2000)
       await scene.caughtUp()
       await scene.granted([HTTPS], 'crashing')
-      // Nothing of it runs: the delete is the end.
-      await scene.ends(['crashing'], () => yard.delete('crashing'))
+      // It may be running again: what the kubelet makes of the delete is the end.
+      await yard.delete('crashing')
+      await scene.caughtUp()
+      await scene.granted([HTTPS], 'crashing')
+      await scene.ends(['crashing'], () => kubelet.finish('crashing', 'Failed'))
       await scene.holds([])
       await scene.released('crashing')
       await kubelet.remove('crashing')
