@@ -188,7 +188,7 @@ export const ENDS: readonly Row[] = [
       await scene.ends(['crashing'], () => kubelet.finish('crashing', 'Failed'))
       await scene.holds([])
       await scene.released('crashing')
-      await kubelet.remove('crashing')
+      await yard.gone('crashing')
     }
   ),
 
