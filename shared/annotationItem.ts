@@ -36,6 +36,9 @@ const LEGAL_PROTOCOLS = "protocol must be 'tcp', 'udp', 'icmp', 'icmpv6', 'all' 
 const LEGAL_PORTS =
   "port must be a number from 1 to 65535 without leading zeros, a range such as '5000-5050', or '*' for all"
 
+/** As tcpdump and nmap have it; `icmp` is just as near, and another protocol. */
+const ALSO_CALLED: ReadonlyMap<string, string> = new Map([['icmp6', 'icmpv6']])
+
 /** What a protocol without ports lets in. */
 const EVERYTHING: Readonly<Record<string, string>> = { icmp: 'means every type', icmpv6: 'means every type' }
 
@@ -188,14 +191,15 @@ function rewrite(pattern: RegExp, text: string, by: (a: string, b: string) => st
 
 function repairBoth(name: string, ports: string): string {
   const number = NUMBER.test(name.replace(/^0+(?=\d)/, '')) ? name.replace(/^0+(?=\d)/, '') : undefined
-  const protocol = canonicalProtocol(number ?? nearest(name, NAMED) ?? name)
+  const protocol = canonicalProtocol(number ?? ALSO_CALLED.get(name) ?? nearest(name, NAMED) ?? name)
   if (hasPorts(protocol)) return ports === '' ? protocol : `${protocol}:${repairPorts(ports)}`
   return ['', '*', '-1', '0-65535'].includes(ports) ? protocol : `${protocol}:${ports}`
 }
 
+/** Two ports with a colon between them are as likely two ports as a range, which would open all that lie between. */
 function repairPorts(ports: string): string {
-  if (/^0+(?:-|:|\.\.)65535$/.test(ports)) return '*'
-  const [first, last, ...rest] = ports.split(/[-:–—]|\.\./).filter((part) => part !== '')
+  if (/^0+(?:-|\.\.)65535$/.test(ports)) return '*'
+  const [first, last, ...rest] = ports.split(/[-–—]|\.\./).filter((part) => part !== '')
   if (first === undefined || rest.length > 0) return ports
   const numbers = [first, last ?? first].map((part) => part.replace(/^0+(?=\d)/, ''))
   const [low, high] = numbers.toSorted((a, b) => Number(a) - Number(b))

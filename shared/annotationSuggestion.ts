@@ -2,16 +2,17 @@
 
 /**
  * The candidate fewest edits away, when that is close enough to be a slip of the hand: one edit, or two in words of six
- * letters and more. An edit inserts, drops or replaces a character, or swaps two neighbours.
+ * letters and more. An edit inserts, drops or replaces a character, or swaps two neighbours. Of two that are as near, neither:
+ * whoever takes one by chance may mean the other.
  */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   if (word.length > 64) return undefined
   const bound = word.length >= 6 ? 2 : 1
-  const near = candidates
+  const [first, second] = candidates
     .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
     .filter(({ distance }) => distance <= bound)
     .sort((a, b) => a.distance - b.distance)
-  return near[0]?.candidate
+  return first?.distance === second?.distance ? undefined : first?.candidate
 }
 
 /** Damerau-Levenshtein distance, neighbours swapped at most once (optimal string alignment). */
