@@ -131,6 +131,23 @@ t.test('remembers no more than 10,000 answers, and forgets the oldest first', as
   t.equal(permissions.known?.(account(10_000)), true)
 })
 
+t.test('what is not believed any more is not kept either', async (t) => {
+  let now = 0
+  const permissions = askPermissions(answering({ allowed: true }), { now: () => now })
+  const account = (index: number): Use => ({ ...use, serviceAccount: `a-${index}` })
+  await permissions.permits(account(0))
+  now = 1
+  await permissions.permits(account(1))
+  now = 10_000
+  await permissions.permits(account(2))
+  // As no clock runs: it shows what is still there.
+  now = 0
+  t.same(
+    [0, 1, 2].map((index) => permissions.known?.(account(index))),
+    [undefined, true, true]
+  )
+})
+
 /** An API server that answers nothing until it is told to. */
 function holding() {
   const asked: { namespace: string; signal: AbortSignal | undefined; answer: () => void }[] = []

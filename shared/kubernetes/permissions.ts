@@ -59,9 +59,10 @@ export function askPermissions(api: Pick<Connection, 'request'>, options: Permis
     const call = { method: 'POST', path: PATH, body: review(use), signal } as const
     const permitted = read((await api.request(call)) as AccessReview)
     answers.delete(key)
-    answers.set(key, { permitted, until: now() + (permitted ? permittedMs : refusedMs) })
-    for (const oldest of answers.keys()) {
-      if (answers.size <= MAX_ENTRIES) break
+    const at = now()
+    answers.set(key, { permitted, until: at + (permitted ? permittedMs : refusedMs) })
+    for (const [oldest, { until }] of answers) {
+      if (answers.size <= MAX_ENTRIES && at < until) break
       answers.delete(oldest)
     }
     return permitted
