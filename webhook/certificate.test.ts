@@ -100,3 +100,31 @@ t.test('valid only between its dates, and never replaced by one that has ended',
   now = pairs[0]!.notBefore - 1
   t.match(watch.problem(), /^certificate is valid only from 20/)
 })
+
+const inHours = (hours: number): Date => new Date(Math.floor(Date.now() / 1000 + hours * 3600) * 1000)
+
+t.test('a pair whose time is still to come waits until then, while the one before it is valid', async (t) => {
+  const directory = t.testdir({})
+  const [old, next] = [await selfSigned('old', inHours(4)), await selfSigned('next', inHours(8), inHours(2))]
+  await mount(directory, files(old))
+  let now = Date.now()
+  const { watch, pairs, errors } = await watching(t, { directory, now: () => now })
+  await mount(directory, files(next))
+  await until(() => errors.length === 1)
+  t.match(errors[0], /^the new certificate in tls\.crt is valid only from 20.*Z$/)
+  t.equal(pairs.length, 1)
+  t.equal(watch.problem(), undefined)
+  now = pairs[0]!.notAfter - 3600_000
+  await until(() => pairs.length === 2)
+  t.equal(watch.problem(), undefined)
+  t.equal(errors.length, 1)
+})
+
+t.test('a pair whose time is still to come replaces one that has ended', async (t) => {
+  const directory = t.testdir({})
+  await mount(directory, files(one))
+  const { watch, pairs } = await watching(t, { directory, now: () => inHours(1.5).getTime() })
+  await mount(directory, files(await selfSigned('next', inHours(8), inHours(2))))
+  await until(() => pairs.length === 2)
+  t.match(watch.problem(), /^certificate is valid only from 20/)
+})

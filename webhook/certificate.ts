@@ -57,6 +57,18 @@ export function checkPair(cert: string, key: string): Pair {
   return { cert, key, notBefore: Date.parse(certificate.validFrom), notAfter: Date.parse(certificate.validTo) }
 }
 
+/**
+ * One whose time is still to come is taken when it has come: the directory is polled. Before that no API server would trust it.
+ * @throws UnusableCertificate when the new pair is not valid while the one that is served is
+ */
+function expectNoWorse(pair: Pair, served: Pair, at: number): void {
+  if (served.notAfter <= at) return
+  if (pair.notAfter <= at) throw new UnusableCertificate('the new certificate in tls.crt has already ended')
+  if (served.notBefore > at || pair.notBefore <= at) return
+  const from = new Date(pair.notBefore).toISOString()
+  throw new UnusableCertificate(`the new certificate in tls.crt is valid only from ${from}`)
+}
+
 export interface CertificateWatch {
   /** Undefined while the certificate being served is valid, else why not. */
   problem(): string | undefined
@@ -85,8 +97,7 @@ export async function watchCertificate(options: WatchOptions): Promise<Certifica
     try {
       const pair = await readPair(directory)
       if (pair.cert !== served?.cert || pair.key !== served.key) {
-        if (served !== undefined && served.notAfter > now() && pair.notAfter <= now())
-          throw new UnusableCertificate('the new certificate in tls.crt has already ended')
+        if (served !== undefined) expectNoWorse(pair, served, now())
         onPair(pair)
         served = pair
       }

@@ -9,11 +9,15 @@ export interface TestPair {
 }
 
 /** A self-signed certificate for localhost, which is its own authority. */
-export async function selfSigned(name: string, notAfterDate = new Date(Date.now() + 3600_000)): Promise<TestPair> {
+export async function selfSigned(
+  name: string,
+  notAfterDate = new Date(Date.now() + 3600_000),
+  notBeforeDate = new Date(Date.now() - 7200_000)
+): Promise<TestPair> {
   const { cert, private: key } = await generate([{ name: 'commonName', value: name }], {
     keyType: 'ec',
     algorithm: 'sha256',
-    notBeforeDate: new Date(Date.now() - 7200_000),
+    notBeforeDate,
     notAfterDate,
     extensions: [
       { name: 'basicConstraints', cA: true, critical: true },
