@@ -1,6 +1,7 @@
 /** The whole grammar of kube-sg's annotations: what a pod asks, or everything that is wrong with how it asks. Pure. */
 import { PREFIX } from './names.ts'
 import type { RuleRequest, SecurityGroupId } from './rules.ts'
+import { cut } from './violation.ts'
 import type { Violation } from './violation.ts'
 import { mergeItems, printItem } from './annotationItem.ts'
 import { ourKeys, readKey } from './annotationKey.ts'
@@ -113,7 +114,7 @@ function mergeRequests(wanted: readonly RuleRequest[]): Pick<Declaration, 'reque
     for (const request of merged) requests.push(request)
     if (merged.length < items.length)
       warnings.push(
-        `${merged[0]?.groupId ?? ''}: ${items.length} items merge into ${merged.length}: ${cut(merged.map(printItem).join(','))}`
+        `${merged[0]?.groupId ?? ''}: ${items.length} items merge into ${merged.length}: ${cut(merged.map(printItem).join(','), 60)}`
       )
   }
   return { requests, warnings }
@@ -127,8 +128,6 @@ function inGroups(wanted: readonly RuleRequest[]): readonly (readonly RuleReques
   const groups = Map.groupBy(wanted, ({ groupId }) => groupId)
   return [...groups.keys()].sort().map((groupId) => groups.get(groupId) ?? [])
 }
-
-const cut = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}...` : text)
 
 const nothingBut = (violation: Violation): Declaration => ({
   requests: [],

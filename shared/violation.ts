@@ -45,9 +45,11 @@ const SHOWN = 64
  * pass for a space.
  */
 export function quote(value: string): string {
-  const cut = value.length > SHOWN ? `${value.slice(0, SHOWN)}...` : value
-  return escapeUnseen(JSON.stringify(cut))
+  return escapeUnseen(JSON.stringify(cut(value, SHOWN)))
 }
+
+/** The text, or so much of it and three dots. */
+export const cut = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}...` : text)
 
 /** Nearly all texts are plain, and a look is a tenth of a replacement that finds nothing. */
 const escapeUnseen = (text: string): string =>
@@ -83,6 +85,5 @@ export function describeViolation(violation: Violation): string {
  * validated when we see it: one that could not be is cut, and what could move a terminal's cursor is shown as escapes.
  */
 export function annotationField(key: string, base = 'metadata'): string {
-  const cut = key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}...` : key
-  return `${base}.annotations[${escapeUnseen(cut)}]`
+  return `${base}.annotations[${escapeUnseen(cut(key, LONGEST_KEY))}]`
 }

@@ -58,6 +58,18 @@ t.test('says what is wrong with a body', async (t) => {
     [{ ...good, request: 'x' }, 'request must be an object'],
     [{ ...good, request: { ...good.request, uid: '' } }, 'request.uid must be set'],
     [{ ...good, request: { ...good.request, uid: 7 } }, 'request.uid must be a string'],
+    [
+      { ...good, request: { ...good.request, uid: 'u'.repeat(254) } },
+      'request.uid must be at most 253 characters long, and has 254'
+    ],
+    [
+      { ...good, request: { ...good.request, kind: { kind: 'k'.repeat(300) } } },
+      'request.kind.kind must be at most 253 characters long, and has 300'
+    ],
+    [
+      { ...good, request: { ...good.request, subResource: 's'.repeat(254) } },
+      'request.subResource must be at most 253 characters long, and has 254'
+    ],
     [{ ...good, request: { ...good.request, operation: null } }, 'request.operation must be set'],
     [{ ...good, request: { ...good.request, kind: 'Pod' } }, 'request.kind must be an object']
   ]
@@ -114,6 +126,14 @@ t.test('a pod without a name yet is called by its generateName', async (t) => {
   const generated = decode(review({ object: pod({ metadata: { name: undefined, generateName: 'api-' } }), name: '' }))
   const { response } = encode(generated, invalid([violation('a', 'first')]))
   t.match(response.status?.message, /^Pod "api-" is invalid: /)
+})
+
+t.test('what is longer than any name is cut in an answer', async (t) => {
+  const generateName = 'x'.repeat(2_000_000)
+  const named = decode(review({ object: pod({ metadata: { name: undefined, generateName } }), name: '' }))
+  const text = print(named, invalid([violation('a', 'first')]))
+  t.ok(text.length < 2000)
+  t.match(JSON.parse(text), { response: { status: { details: { name: `${'x'.repeat(253)}...` } } } })
 })
 
 t.test('not permitted: 403 with the sentence as it is', async (t) => {

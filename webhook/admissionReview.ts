@@ -1,5 +1,5 @@
 /** The AdmissionReview of admission.k8s.io/v1: decodes requests, encodes answers. Pure. */
-import { causeOf, describeValue, describeViolation } from '../shared/violation.ts'
+import { causeOf, cut, describeValue, describeViolation } from '../shared/violation.ts'
 import { auditAnnotations } from './audit.ts'
 import { look, MalformedReview } from './json.ts'
 import type { Place } from './json.ts'
@@ -23,6 +23,9 @@ export interface AdmissionRequest {
 
 const API_VERSION = 'admission.k8s.io/v1'
 
+/** Of any name in Kubernetes. The port is open to whoever can reach it, and an answer repeats some names dozens of times. */
+const LONGEST_NAME = 253
+
 /** @throws MalformedReview when the body is not an AdmissionReview request */
 export function decode(body: unknown): AdmissionRequest {
   const review = look(body, '')
@@ -31,6 +34,7 @@ export function decode(body: unknown): AdmissionRequest {
   const request = review.at('request')
   const subresource = request.text('subResource') ?? ''
   const resource = required(request.at('resource'), 'resource')
+  expectName(subresource, 'request.subResource')
   return {
     uid: required(request, 'uid'),
     kind: required(request.at('kind'), 'kind'),
@@ -48,7 +52,18 @@ export function decode(body: unknown): AdmissionRequest {
 function required(place: Place, key: string): string {
   const text = place.text(key) ?? ''
   if (text === '') throw new MalformedReview(`${place.at(key).path} must be set`)
+  if (text.length > LONGEST_NAME) expectName(text, place.at(key).path)
   return text
+}
+
+/**
+ * For what the API server makes up itself, or has validated before it asks. It asks a mutating webhook before it validates the
+ * object: there names of the object may have any length, and the API server says better what is wrong with them.
+ * @throws MalformedReview when it is longer than any name
+ */
+export function expectName(text: string, path: string): void {
+  if (text.length > LONGEST_NAME)
+    throw new MalformedReview(`${path} must be at most ${LONGEST_NAME} characters long, and has ${text.length}`)
 }
 
 /** The answer's parts that matter to the API server: see apiserver pkg/admission/plugin/webhook/request/admissionreview.go. */
@@ -134,16 +149,16 @@ export function withoutObjects(request: AdmissionRequest): AdmissionRequest {
   return { ...request, name: objectName(request), object: NOTHING, oldObject: NOTHING }
 }
 
-/** The object's name, or the beginning of it that the API server will complete. */
+/** The object's name, or the beginning of it that the API server will complete; cut when it is longer than any name. */
 export function objectName(request: AdmissionRequest): string {
-  if (request.name !== '') return request.name
+  if (request.name !== '') return cut(request.name, LONGEST_NAME)
   const metadata = request.object.at('metadata')
-  return metadata.text('name') ?? metadata.text('generateName') ?? ''
+  return cut(metadata.text('name') ?? metadata.text('generateName') ?? '', LONGEST_NAME)
 }
 
 /** The API server cuts single warnings at 256 characters and drops all when together they pass 4096. */
 function cutWarnings(warnings: readonly string[]): string[] {
-  const shown = [...new Set(warnings)].map((text) => (text.length > 250 ? `${text.slice(0, 247)}...` : text))
+  const shown = [...new Set(warnings)].map((text) => (text.length > 250 ? cut(text, 247) : text))
   if (shown.length <= 15) return shown
   return [...shown.slice(0, 15), `and ${shown.length - 15} warnings more`]
 }

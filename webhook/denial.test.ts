@@ -57,3 +57,11 @@ t.test('a hostile object writes no megabytes', async (t) => {
   t.equal((line.messages as string[]).length, 20)
   t.ok(JSON.stringify(line).length < 10_000)
 })
+
+t.test('nor do names of megabytes', async (t) => {
+  const long = 'x'.repeat(1_000_000)
+  const unnamed = stamped({ annotations: { [A]: 'tcp:0' }, metadata: { name: undefined, generateName: long } })
+  const request = { ...decode(review({ object: unnamed, name: '' })), username: long }
+  const verdict = { kind: 'forbidden', reason: 'subresource', warnings: [], message: long } as const
+  t.ok(JSON.stringify(describeDenial(request, verdict)).length < 2000)
+})

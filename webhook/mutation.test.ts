@@ -22,6 +22,12 @@ function patched(parts: ReviewParts): { metadata: Record<string, unknown>; spec:
   return object as ReturnType<typeof patched>
 }
 
+t.test('names that the API server has still to refuse, and says why, are none of our business', async (t) => {
+  const long = 'x'.repeat(1000)
+  const object = pod({ annotations, spec: { serviceAccountName: long }, metadata: { name: long } })
+  t.equal(patchOf({ object, name: long }).length, 2)
+})
+
 t.test('stamps an annotated pod, whatever it has already', async (t) => {
   const bare = patched({ object: pod({ annotations }) })
   t.same(bare.metadata.finalizers, [FINALIZER])

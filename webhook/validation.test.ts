@@ -1,6 +1,7 @@
 import t from 'tap'
 import { describeViolation } from '../shared/violation.ts'
 import { decode } from './admissionReview.ts'
+import { MalformedReview } from './json.ts'
 import { pod, review, stamped } from './reviewFixture.ts'
 import type { PodParts, ReviewParts } from './reviewFixture.ts'
 import { validate } from './validation.ts'
@@ -306,4 +307,20 @@ t.test('what is not ours to judge is allowed', async (t) => {
     ]
   ]
   for (const [why, parts] of cases) t.same(outcome(parts), [], why)
+})
+
+t.test('a name that no API server has let through is refused, and the longest one is not', async (t) => {
+  const annotations = { [A]: 'tcp:1' }
+  const run = (length: number): ReviewParts => ({
+    object: stamped({ annotations, spec: { serviceAccountName: 'x'.repeat(length) } })
+  })
+  const named = (length: number): ReviewParts => ({ object: stamped({ annotations }), name: 'x'.repeat(length) })
+  const inNamespace = (length: number) => ({ ...decode(review(run(1))), namespace: 'x'.repeat(length) })
+  const says = (field: string) => new MalformedReview(`${field} must be at most 253 characters long, and has 254`)
+  t.same(outcome(run(253)), ['sg-0123abcd'])
+  t.throws(() => outcome(run(254)), says('serviceAccountName'))
+  t.same(outcome(named(253)), ['sg-0123abcd'])
+  t.throws(() => outcome(named(254)), says('request.name'))
+  t.equal(validate(inNamespace(253), { rulesPerGroup: 60 }).kind, 'allowed')
+  t.throws(() => validate(inNamespace(254), { rulesPerGroup: 60 }), says('request.namespace'))
 })

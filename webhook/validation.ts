@@ -6,6 +6,7 @@ import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, PREFIX, READINESS_G
 import { annotationField } from '../shared/violation.ts'
 import type { Violation } from '../shared/violation.ts'
 import type { SecurityGroupId } from '../shared/rules.ts'
+import { expectName } from './admissionReview.ts'
 import type { AdmissionRequest } from './admissionReview.ts'
 import { countPods, hasController, readPod, readTemplate, WORKLOADS } from './pod.ts'
 import type { Pod, PodShape } from './pod.ts'
@@ -23,9 +24,12 @@ export interface ValidationOptions {
 /**
  * Judges the final object, and of it only the keys of ours that this request changes: what was bad before never blocks
  * an update, so that every pod can be edited, released and deleted.
+ * @throws MalformedReview when a field that we read has the wrong type, or a name is longer than any is
  */
 export function validate(request: AdmissionRequest, options: ValidationOptions): Verdict {
   if (request.operation !== 'CREATE' && request.operation !== 'UPDATE') return ALLOWED
+  expectName(request.namespace, 'request.namespace')
+  expectName(request.name, 'request.name')
   if (request.resource === 'pods') return validatePod(request, options)
   if (request.resource === 'pods/status') return refuseChange(request)
   if (request.kind === 'Binding') return refuseChange(request)
@@ -120,6 +124,7 @@ function judge(
 ): Verdict {
   const { changed, isNew, unpermitted } = about
   if (changed.length === 0) return ALLOWED
+  expectName(shape.serviceAccount, 'serviceAccountName')
   const declared = isNew ? declare(shape.annotations) : parseAnnotations(shape.annotations, new Set(changed))
   const added = isNew ? changed : changed.filter((key) => Object.hasOwn(shape.annotations, key))
   const violations = declared.violations.map((violation) => below(shape.base, violation))
