@@ -11,6 +11,7 @@ import type { WebhookMetrics } from './metrics.ts'
 import { stands, withPermission } from './permission.ts'
 import type { PermissionMode } from './permission.ts'
 import type { Verdict } from './verdict.ts'
+import type { Waiting } from './waiting.ts'
 
 export interface ReviewOptions {
   readonly permissions: Permissions
@@ -21,6 +22,7 @@ export interface ReviewOptions {
 
 export interface ReviewContext extends ReviewOptions {
   readonly bodies: BodyReader
+  readonly waiting: Waiting
   /** Whether connections should end with the answer under way. */
   readonly closing: () => boolean
 }
@@ -31,6 +33,9 @@ export type Answering = (incoming: IncomingMessage, outgoing: ServerResponse) =>
 /** The API server's own default; our configurations ask for 5 s, which it then says in the query. */
 export const PATIENCE_MS = 10_000
 
+/** No configuration may ask for more (apiextensions validation of timeoutSeconds). */
+const MOST_PATIENCE_MS = 30_000
+
 /** As nginx logs a client that did not wait. */
 const CLIENT_GONE = 499
 
@@ -40,7 +45,7 @@ export function answerReviews(
   path: string,
   decide: (admission: AdmissionRequest) => Verdict
 ): Answering {
-  const { bodies, logger, mode, permissions } = context
+  const { bodies, logger, mode, permissions, waiting } = context
   const meter = context.metrics.meter(path)
 
   return (incoming, outgoing) => {
@@ -55,28 +60,35 @@ export function answerReviews(
       else logger.warn({ err: message, path, code }, 'request was not an AdmissionReview')
       meter.end(startedAt, send(outgoing, context, code, TEXT_TYPE, `kube-sg: ${message}\n`))
     }
+    const refuse = (refusal: Refusal): void => {
+      logger.warn({ err: refusal.message, path, code: refusal.code }, 'request was refused')
+      sendRefusal(incoming, outgoing, refusal)
+      meter.end(startedAt, refusal.code)
+    }
     const onBody = (text: string): void => {
       try {
         expectJson(incoming)
         const admission = decode(readJson(text))
         const verdict = decide(admission)
         if (stands(verdict, permissions, mode)) return succeed(admission, verdict)
-        const patience = AbortSignal.timeout(readTimeout(incoming.url ?? ''))
-        const waiting = withoutObjects(admission)
-        withPermission(verdict, permissions, mode, patience)
-          .then((final) => succeed(waiting, final))
+        const [kept, { length }] = [withoutObjects(admission), text]
+        if (!waiting.enter(length)) return refuse(TOO_MANY_WAIT)
+        withPermission(verdict, permissions, mode, AbortSignal.timeout(readTimeout(incoming.url ?? '')))
+          .finally(() => waiting.leave(length))
+          .then((final) => succeed(kept, final))
           .catch(fail)
       } catch (error) {
         fail(error)
       }
     }
-    const onRefusal = (refusal: Refusal): void => {
-      logger.warn({ err: refusal.message, path, code: refusal.code }, 'request was not read')
-      sendRefusal(incoming, outgoing, refusal)
-      meter.end(startedAt, refusal.code)
-    }
-    bodies.read(incoming, onBody, onRefusal, () => meter.end(startedAt, CLIENT_GONE))
+    bodies.read(incoming, onBody, refuse, () => meter.end(startedAt, CLIENT_GONE))
   }
+}
+
+const TOO_MANY_WAIT: Refusal = {
+  code: 429,
+  reason: 'TooManyRequests',
+  message: 'too many reviews wait for an answer about permission: try again'
 }
 
 /** Somebody sent what no API server sends. */
@@ -111,7 +123,9 @@ const TEXT_TYPE = 'text/plain; charset=utf-8'
 function send(outgoing: ServerResponse, context: ReviewContext, code: number, type: string, text: string): number {
   if (outgoing.destroyed) return CLIENT_GONE
   const length = Buffer.byteLength(text)
-  const connection = context.closing() || !outgoing.shouldKeepAlive ? 'close' : 'keep-alive'
+  // After an answer that fills the socket's buffer Node pauses its parser, and cuts who then sends the next review.
+  const last = context.closing() || !outgoing.shouldKeepAlive || length >= outgoing.writableHighWaterMark
+  const connection = last ? 'close' : 'keep-alive'
   outgoing.writeHead(code, ['content-type', type, 'content-length', String(length), 'connection', connection])
   // The same bytes when every character is one byte; writing them so is cheaper.
   outgoing.end(text, length === text.length ? 'latin1' : 'utf8')
@@ -140,17 +154,19 @@ function sendRefusal(incoming: IncomingMessage, outgoing: ServerResponse, { code
     connection: 'close',
     ...again
   })
+  if (incoming.readableEnded) return void outgoing.end(text)
   outgoing.write(text)
   incoming.on('close', () => outgoing.end())
 }
 
 /**
- * The API server says its own patience in the query, as Go prints durations; half a second of it is for the way back.
+ * The API server says its own patience in the query, as Go prints durations; half a second of it is for the way back. Who
+ * says more than an API server can is not believed.
  * @returns milliseconds
  */
 export function readTimeout(url: string): number {
   const match = /[?&]timeout=(?:(\d{1,3})m)?(\d{1,3})(?:\.\d+)?s(?:&|$)/.exec(url)
   if (match === null) return PATIENCE_MS - 500
   const milliseconds = (Number(match[1] ?? 0) * 60 + Number(match[2])) * 1000
-  return Math.max(milliseconds - 500, 500)
+  return Math.max(Math.min(milliseconds, MOST_PATIENCE_MS) - 500, 500)
 }
