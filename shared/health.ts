@@ -1,4 +1,5 @@
 /** The plain HTTP side of every process: /livez, /readyz and /metrics. */
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
@@ -21,9 +22,19 @@ export interface HealthOptions {
   readonly logger: Logger
 }
 
+const LIMITS = { headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 2000 }
+/** A connection on which nothing moves, as of a client that does not read its answer. */
+const IDLE_MS = 10_000
+/** Each may hold an answer with all metrics, some 60 KiB. */
+const MOST_CONNECTIONS = 256
+
 /** Answers 200 when every check passes, else 503 with a line for each failing one, as Kubernetes' own components do. */
 export async function serveHealth(options: HealthOptions): Promise<HealthServer> {
-  const server = createServer((request, response) => {
+  const server = createServer(LIMITS, (request, response) => {
+    // Whoever asks again before the answer could have thousands of them written at once.
+    if (response.socket === null) return void request.socket.destroy()
+    // A kubelet brings a new connection for each probe anyway, and a Prometheus comes every few seconds.
+    response.shouldKeepAlive = false
     const url = (request.url ?? '').split('?')[0]
     if (url === '/livez' || url === '/readyz') {
       const checks = Object.entries(url === '/livez' ? options.live : options.ready)
@@ -45,10 +56,12 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
       response.writeHead(404, { 'content-type': 'text/plain' }).end('try /livez, /readyz or /metrics\n')
     }
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(options.port, resolve)
-  })
+  server.maxConnections = MOST_CONNECTIONS
+  server.setTimeout(IDLE_MS)
+  server.listen(options.port)
+  await once(server, 'listening')
+  // Without a listener the next error would end the process.
+  server.on('error', (err) => options.logger.error({ err }, 'connection could not be accepted'))
   return {
     port: (server.address() as AddressInfo).port,
     close: () =>
