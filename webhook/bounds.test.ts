@@ -1,4 +1,5 @@
 /** What clients can make the server hold: so many reviews that wait, so many ahead of their turn, so many connections. */
+import { on } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect } from 'node:tls'
 import { pino } from 'pino'
@@ -51,6 +52,7 @@ async function listen(t: Test, permissions: Permissions) {
   const { port } = server.tls.address() as AddressInfo
   return {
     ...server,
+    port,
     talk: (bytes: string) => talk(port, bytes)
   }
 }
@@ -117,6 +119,22 @@ t.test('a connection that sends ahead while its review waits is cut, and another
   t.equal(await talk(request(GOOD).repeat(MOST_AHEAD + 2)), '')
   open()
   t.same(codes(await ahead), Array(MOST_AHEAD + 1).fill(200))
+})
+
+t.test('whose earlier requests are answered may send ahead again', async (t) => {
+  const { port } = await listen(t, { permits: () => Promise.resolve(true) })
+  const socket = connect({ host: '127.0.0.1', port, ca: [pair.cert], servername: 'localhost' })
+  t.teardown(() => socket.destroy())
+  for (let turn = 0; turn < 3; turn++) {
+    let [text, answered] = ['', 0]
+    socket.write(request(GOOD).repeat(MOST_AHEAD + 1))
+    for await (const [part] of on(socket, 'data', { close: ['close'] }) as AsyncIterable<[Buffer]>) {
+      text += part.toString('latin1')
+      answered = codes(text).length
+      if (answered > MOST_AHEAD) break
+    }
+    t.equal(answered, MOST_AHEAD + 1)
+  }
 })
 
 t.test('after a large answer the connection ends, so that no review that follows is cut', async (t) => {
