@@ -1,7 +1,7 @@
 /** Bounds the requests that a connection sends before their turn, of which Node itself takes hundreds. Pure. */
-import type { IncomingMessage, RequestListener } from 'node:http'
+import type { RequestListener } from 'node:http'
 
-/** API servers send none: HTTP/1.1 clients do not since proxies were seen to mix up the answers. */
+/** API servers send none: Go's HTTP client waits for each answer. */
 export const MOST_AHEAD = 4
 
 /**
@@ -10,15 +10,15 @@ export const MOST_AHEAD = 4
  */
 export function boundPipelines(): (answer: RequestListener) => RequestListener {
   const ahead = new WeakMap<object, number>()
-  const mayWait = ({ socket }: IncomingMessage): boolean => (ahead.get(socket) ?? 0) < MOST_AHEAD
-  const count = (socket: object, change: number): unknown => ahead.set(socket, (ahead.get(socket) ?? 0) + change)
 
   return (answer) => (incoming, outgoing) => {
     // Node hands an answer its socket when its turn has come.
     if (outgoing.socket !== null) return answer(incoming, outgoing)
-    if (!mayWait(incoming)) return void incoming.socket.destroy()
-    count(incoming.socket, 1)
-    outgoing.once('close', () => count(incoming.socket, -1))
+    const { socket } = incoming
+    const before = ahead.get(socket) ?? 0
+    if (before >= MOST_AHEAD) return void socket.destroy()
+    ahead.set(socket, before + 1)
+    outgoing.once('close', () => ahead.set(socket, (ahead.get(socket) ?? 0) - 1))
     answer(incoming, outgoing)
   }
 }
