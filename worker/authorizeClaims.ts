@@ -1,6 +1,6 @@
 /** Authorizes: one call where EC2 lets it, halves where it does not. */
 import { familyOf, ruleKey } from '../shared/rules.ts'
-import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
+import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { isStillClaimed, listRules } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
 import type { Claim } from './desired.ts'
@@ -10,21 +10,22 @@ import { Ec2Failure, MAX_RULES_PER_CALL } from './securityGroups.ts'
 import type { NewRule } from './securityGroups.ts'
 
 /**
- * Authorizes the claims' rules, in one call where none of them is at fault. What EC2 refuses by itself ends up in `failed`.
+ * Authorizes the claims' rules, in one call where none of them is at fault. What EC2 refuses by itself ends up in `failed`, and the
+ * families for which the group has no room in `full`.
  * @throws Ec2Failure for what concerns the whole call
  */
 export async function authorizeClaims(
   deps: ApplyDeps,
   groupId: SecurityGroupId,
   claims: readonly Claim[],
-  failed: Map<RuleKey, Ec2Failure>
+  failed: Map<RuleKey, Ec2Failure>,
+  full: Set<Family>
 ): Promise<void> {
   // What a lost reply may have made goes into calls of its own: a duplicate there must not keep the others out.
   const { unseen } = deps.book.view(groupId)
   const isPossible = ({ rule }: Claim): boolean => unseen.has(ruleKey(rule))
-  const alone: Alone = { refused: 0 }
   const parts = [claims.filter((claim) => !isPossible(claim)), claims.filter(isPossible)]
-  await authorizeParts(deps, groupId, parts.flatMap(callsOf), failed, alone)
+  await authorizeParts(deps, groupId, parts.flatMap(callsOf), failed, full)
 }
 
 function callsOf(claims: readonly Claim[]): (readonly Claim[])[] {
@@ -34,20 +35,12 @@ function callsOf(claims: readonly Claim[]): (readonly Claim[])[] {
   return calls
 }
 
-/** Rules that were refused alone since one was taken. */
-interface Alone {
-  refused: number
-}
-
-/** When so many are refused alone, and none is taken, it is not the rules: each more would cost two calls. */
-const REFUSED_ALONE_AT_MOST = 8
-
 async function authorizeBatch(
   deps: ApplyDeps,
   groupId: SecurityGroupId,
   planned: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>,
-  alone: Alone
+  full: Set<Family>
 ): Promise<void> {
   const { book, claimsOf, clusterId, ec2, logger, now } = deps
   if (planned.length === 0) return
@@ -67,7 +60,6 @@ async function authorizeBatch(
       made.map((rule) => ({ kind: 'authorized', at, rule }))
     )
     logger.info({ securityGroupID: groupId, count: made.length, rules: listRules(made) }, 'authorized')
-    alone.refused = 0
     deps.onAuthorized(groupId, claims)
   } catch (error) {
     if (!(error instanceof Ec2Failure)) throw error
@@ -78,9 +70,11 @@ async function authorizeBatch(
         groupId,
         claims.map(({ rule }) => ({ kind: 'maybeAuthorized', at, key: ruleKey(rule) }))
       )
-    if (error.kind === 'quota' && claims.length > 1) return fillUp(deps, groupId, claims, failed, alone)
+    const [family, ...others] = new Set(claims.map(({ rule }) => familyOf(rule.cidr)))
+    if (error.kind === 'quota' && family !== undefined && others.length === 0) full.add(family)
+    if (error.kind === 'quota' && claims.length > 1) return fillUp(deps, groupId, claims, failed, full)
     if (!handling.bisect) throw error
-    await narrow(deps, groupId, claims, failed, alone, error)
+    await narrow(deps, groupId, claims, failed, full, error)
   }
 }
 
@@ -93,37 +87,37 @@ async function fillUp(
   groupId: SecurityGroupId,
   claims: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>,
-  alone: Alone
+  full: Set<Family>
 ): Promise<void> {
   const [four, six] = [
     claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv4'),
     claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv6')
   ]
-  if (four.length > 0 && six.length > 0) return authorizeParts(deps, groupId, [four, six], failed, alone)
+  if (four.length > 0 && six.length > 0) return authorizeParts(deps, groupId, [four, six], failed, full)
   const middle = Math.ceil(claims.length / 2)
   // The younger half of one family has no better chance than the older one: where that is full, the first throws.
   for (const part of [claims.slice(0, middle), claims.slice(middle)])
-    await authorizeBatch(deps, groupId, part, failed, alone)
+    await authorizeBatch(deps, groupId, part, failed, full)
 }
 
-/** Whoever learns from it that the group is full takes all for sent, and those of the other family may have room: so each part is tried. */
+/** That there is no room for one part says nothing of the others, which may be of the other family: each is tried. */
 async function authorizeParts(
   deps: ApplyDeps,
   groupId: SecurityGroupId,
   parts: readonly (readonly Claim[])[],
   failed: Map<RuleKey, Ec2Failure>,
-  alone: Alone
+  full: Set<Family>
 ): Promise<void> {
-  let full: Ec2Failure | undefined
+  let refusal: Ec2Failure | undefined
   for (const part of parts) {
     try {
-      await authorizeBatch(deps, groupId, part, failed, alone)
+      await authorizeBatch(deps, groupId, part, failed, full)
     } catch (error) {
       if (!(error instanceof Ec2Failure) || error.kind !== 'quota') throw error
-      full ??= error
+      refusal ??= error
     }
   }
-  if (full !== undefined) throw full
+  if (refusal !== undefined) throw refusal
 }
 
 /** One of the claims is at fault, and EC2 kept nothing of the others either. */
@@ -132,7 +126,7 @@ async function narrow(
   groupId: SecurityGroupId,
   claims: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>,
-  alone: Alone,
+  full: Set<Family>,
   failure: Ec2Failure
 ): Promise<void> {
   const { book, ec2, logger, now } = deps
@@ -143,8 +137,6 @@ async function narrow(
     else {
       failed.set(ruleKey(only.rule), failure)
       logger.warn({ err: failure, securityGroupID: groupId, rule: ruleKey(only.rule) }, 'EC2 refuses a rule')
-      alone.refused += 1
-      if (alone.refused >= REFUSED_ALONE_AT_MOST) throw failure
     }
     return
   }
@@ -154,10 +146,11 @@ async function narrow(
     const { owned, foreign, unseen } = book.view(groupId)
     const there = new Set([...owned, ...foreign].map(ruleKey))
     left = claims.filter(({ rule }) => !there.has(ruleKey(rule)))
-    if (left.length < claims.length) return authorizeBatch(deps, groupId, left, failed, alone)
+    if (left.length < claims.length) return authorizeBatch(deps, groupId, left, failed, full)
     // Made by a call whose reply was lost, and not shown yet: a later read will, and trying each alone would cost a call a rule.
     if (claims.some(({ rule }) => unseen.get(ruleKey(rule)) === 'possible')) throw failure
   }
   const middle = Math.ceil(left.length / 2)
-  await authorizeParts(deps, groupId, [left.slice(0, middle), left.slice(middle)], failed, alone)
+  await authorizeBatch(deps, groupId, left.slice(0, middle), failed, full)
+  await authorizeBatch(deps, groupId, left.slice(middle), failed, full)
 }

@@ -43,7 +43,8 @@ export function createPermissionLedger(options: PermissionOptions): PermissionLe
   const keyOf = (groupId: SecurityGroupId, { namespace, serviceAccountName }: Subject): string =>
     `${namespace}/${serviceAccountName}/${groupId}`
 
-  const ask = async (groupId: SecurityGroupId, subject: Subject): Promise<void> => {
+  /** @returns whether there was an answer */
+  const ask = async (groupId: SecurityGroupId, subject: Subject): Promise<boolean> => {
     const key = keyOf(groupId, subject)
     const before = standings.get(key)
     try {
@@ -55,8 +56,10 @@ export function createPermissionLedger(options: PermissionOptions): PermissionLe
           { ...subject, securityGroupID: groupId, mode: options.mode },
           'service account may not use security group'
         )
+      return true
     } catch (err) {
       options.logger.warn({ err, ...subject, securityGroupID: groupId }, 'permission could not be asked')
+      return false
     }
   }
 
@@ -73,8 +76,9 @@ export function createPermissionLedger(options: PermissionOptions): PermissionLe
       }
       if (due.size === 0) return
       let isLate = false
-      const answered = Promise.all([...due.values()].map((subject) => ask(groupId, subject))).then(() => {
-        if (isLate) options.onLate(groupId)
+      const answered = Promise.all([...due.values()].map((subject) => ask(groupId, subject))).then((answers) => {
+        // Who could not be asked must not be asked again because of it.
+        if (isLate && answers.includes(true)) options.onLate(groupId)
       })
       await new Promise<void>((resolve) => {
         const cancel = timers.after(PATIENCE, () => {

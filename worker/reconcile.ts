@@ -23,9 +23,8 @@ import type { Outcome } from './outcomes.ts'
 import type { Prover } from './prover.ts'
 import { createRefusals } from './refusals.ts'
 import type { Refusals } from './refusals.ts'
-import { createEnding, revokeEnded } from './revokeEnded.ts'
+import { revokeEnded, revokeOnce } from './revokeEnded.ts'
 import type { Ending, EndingDeps } from './revokeEnded.ts'
-import { revokeRules } from './revokeRules.ts'
 import { Ec2Failure } from './securityGroups.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
@@ -63,15 +62,20 @@ export interface Reconciler {
 export function createReconciler(deps: ReconcileDeps): Reconciler {
   const lately = createRefusals(deps.now)
   const endings = new Map<SecurityGroupId, Ending>()
+  /** What is revoked apart from a run may outlast it. */
+  const revoking = new Map<SecurityGroupId, Set<string>>()
   return {
     isRunning: (groupId) => endings.has(groupId),
     async run(groupId) {
-      const ending = createEnding()
+      const underWay = revoking.get(groupId) ?? new Set<string>()
+      revoking.set(groupId, underWay)
+      const ending = { tried: new Set<string>(), underWay }
       endings.set(groupId, ending)
       try {
         return await reconcile(deps, groupId, lately, ending)
       } finally {
         endings.delete(groupId)
+        if (underWay.size === 0) revoking.delete(groupId)
       }
     },
     async revokeMeanwhile(groupId) {
@@ -104,15 +108,14 @@ async function reconcile(
   await askPermissions(deps, groupId)
   // Nothing new on an old view. But whatever could not be read or authorized: nothing keeps us from revoking what ended.
   const ended = attempt(() => revokeEnded(deps, groupId, ending))
-  if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed, ended, ending.tried)))
+  if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed, ended, ending)))
   lately.remember(groupId, failed)
   await ended
-  await attempt(() => revokeExplained(deps, groupId, ending.tried))
+  await attempt(() => revokeExplained(deps, groupId, ending))
   await attempt(async () => {
-    orphansAgain = await revokeOrphans(deps, groupId)
+    orphansAgain = await revokeOrphans(deps, groupId, ending)
   })
   if (unread === undefined) await correctDescriptions(deps, groupId)
-  await Promise.allSettled(ending.calls)
   const refusals = failures.filter((failure) => failure instanceof Ec2Failure)
   if (refusals.some(({ kind }) => HANDLING[kind].observeAgain)) deps.book.doubt(groupId)
   // Whatever happened, the pods are told what is so now. Of a full group those that wait tell by themselves.
@@ -206,7 +209,7 @@ async function askPermissions({ cache, permissions }: ReconcileDeps, groupId: Se
 /**
  * Authorize first, then revoke: nobody waits for a revoke. Only in a full group it is the other way round. A quota error teaches the
  * quota, and the next round plans with it; what was taken beyond a learned quota refutes it likewise.
- * @param ended what ended pods left behind is being revoked: the rules whose ids are in `tried`
+ * @param ended what ended pods left behind is being revoked
  * @returns what EC2 refused
  */
 async function authorizeMissing(
@@ -214,7 +217,7 @@ async function authorizeMissing(
   groupId: SecurityGroupId,
   failed: Map<RuleKey, Ec2Failure>,
   ended: Promise<unknown>,
-  tried: ReadonlySet<string>
+  ending: Ending
 ): Promise<Error[]> {
   let failures: Error[] = []
   for (let round = 1; round <= 3; round++) {
@@ -222,30 +225,27 @@ async function authorizeMissing(
     const attempt = attemptInto(failures)
     await attempt(() => modifyRules(deps, groupId, decide(deps, groupId).plan.modify))
     if (decide(deps, groupId).plan.revokeFirst) await ended
-    if (decide(deps, groupId).plan.revokeFirst) await attempt(() => revokeExplained(deps, groupId, tried))
+    if (decide(deps, groupId).plan.revokeFirst) await attempt(() => revokeExplained(deps, groupId, ending))
     // What could not be revoked takes its room; only what fits without it is tried.
     const planned = decide(deps, groupId, () => false).plan.authorize
     const authorize = planned.filter(({ rule }) => !failed.has(ruleKey(rule)))
-    const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed))
+    const full = new Set<Family>()
+    const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed, full))
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
     if (round === 3 || (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize)))) break
     // What was not sent after all, or was refused for itself, tells nothing of the quota.
     const current = deps.claimsOf(groupId)
     const sent = authorize.filter((claim) => isStillClaimed(current, claim) && !failed.has(ruleKey(claim.rule)))
-    if (isFull) await attempt(() => learnQuota(deps, groupId, sent))
+    if (isFull) await attempt(() => learnQuota(deps, groupId, sent, full))
   }
   return failures
 }
 
 /** Revokes what ended or is no longer asked for; what living pods still ask for, only as far as the brake lets it. */
-async function revokeExplained(
-  deps: ReconcileDeps,
-  groupId: SecurityGroupId,
-  tried: ReadonlySet<string>
-): Promise<void> {
+async function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId, ending: Ending): Promise<void> {
   const { book, brake, logger, now } = deps
   // What this run has failed to revoke the next one tries again.
-  const revoke = decide(deps, groupId).plan.revoke.filter(({ id }) => !tried.has(id))
+  const revoke = decide(deps, groupId).plan.revoke.filter(({ id }) => !ending.tried.has(id))
   const withdrawals = revoke.filter((rule) => isStillAskedFor(deps, groupId, rule))
   if (withdrawals.length === 0) brake.takeBack(groupId)
   const concerned = withdrawals.length > 0
@@ -258,7 +258,7 @@ async function revokeExplained(
       'the brake holds: too many rules of living pods would be withdrawn at once; check POD_CIDRS, Roles, tags and Nodes'
     )
   }
-  await revokeRules(deps, groupId, free ? revoke : revoke.filter((rule) => !withdrawals.includes(rule)))
+  await revokeOnce(deps, groupId, free ? revoke : revoke.filter((rule) => !withdrawals.includes(rule)), ending)
   if (free && withdrawals.length > 0) {
     brake.withdrawn(withdrawals.length, now())
     brake.takeBack(groupId)
@@ -274,20 +274,29 @@ function refuteQuota({ book }: ReconcileDeps, groupId: SecurityGroupId, made: re
 }
 
 /** Reads the group again and takes what it holds for all that it can hold, until a later sweep lets one more be tried. */
-async function learnQuota(deps: ReconcileDeps, groupId: SecurityGroupId, refused: readonly Claim[]): Promise<void> {
+async function learnQuota(
+  deps: ReconcileDeps,
+  groupId: SecurityGroupId,
+  refused: readonly Claim[],
+  full: ReadonlySet<Family>
+): Promise<void> {
   const { book, ec2, logger, now } = deps
   book.takeRules(await ec2.readRules([groupId], book.knownRules(groupId)))
   const view = book.view(groupId)
   const quota: Partial<Record<Family, number>> = {}
-  // A family that has room left took all of its claims.
-  const there = new Set([...view.owned, ...view.foreign].map(ruleKey))
-  const missing = refused.filter(({ rule }) => !there.has(ruleKey(rule)))
-  for (const family of new Set(missing.map(({ rule }) => familyOf(rule.cidr)))) quota[family] = fillOf(view, family)
+  const proven = [...view.unseen].filter(([, state]) => state === 'proven').map(([key]) => key)
+  const there = new Set([...[...view.owned, ...view.foreign].map(ruleKey), ...proven])
+  const lacking = new Set(
+    refused.filter(({ rule }) => !there.has(ruleKey(rule))).map(({ rule }) => familyOf(rule.cidr))
+  )
+  // What a refusal of the others left unsent is not there either, and tells nothing.
+  for (const family of lacking) if (full.has(family)) quota[family] = fillOf(view, family)
   book.learnQuota(groupId, quota, now())
+  // A family that has room left took all of its claims.
   refuteQuota(
     deps,
     groupId,
-    refused.filter(({ rule }) => quota[familyOf(rule.cidr)] === undefined)
+    refused.filter(({ rule }) => !lacking.has(familyOf(rule.cidr)))
   )
   logger.warn({ securityGroupID: groupId, ...quota }, 'security group is full, below RULES_PER_GROUP')
 }
@@ -308,7 +317,11 @@ async function correctDescriptions(deps: ReconcileDeps, groupId: SecurityGroupId
 }
 
 /** @returns when to look again, in milliseconds */
-async function revokeOrphans(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<number | undefined> {
+async function revokeOrphans(
+  deps: ReconcileDeps,
+  groupId: SecurityGroupId,
+  ending: Ending
+): Promise<number | undefined> {
   const { orphans } = decide(deps, groupId).plan
   if (orphans.length === 0) return undefined
   const { againAfter, proven } = await deps.prove(groupId, orphans)
@@ -316,7 +329,7 @@ async function revokeOrphans(deps: ReconcileDeps, groupId: SecurityGroupId): Pro
   const { plan } = decide(deps, groupId)
   const explained = plan.revoke.filter((rule) => !isStillAskedFor(deps, groupId, rule))
   const still = [...plan.orphans, ...explained].filter(({ id }) => proven.has(id))
-  await revokeRules(deps, groupId, still)
+  await revokeOnce(deps, groupId, still, ending)
   deps.onOrphansRevoked(still.length)
   return againAfter
 }

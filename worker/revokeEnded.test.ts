@@ -1,5 +1,5 @@
 /** What an ended pod leaves goes at once, whatever else the run of its group waits for. */
-import { AuthorizeSecurityGroupIngressCommand, EC2ServiceException } from '@aws-sdk/client-ec2'
+import { RevokeSecurityGroupIngressCommand } from '@aws-sdk/client-ec2'
 import t from 'tap'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import { LIMITS } from './aws/ec2Client.ts'
@@ -113,41 +113,6 @@ t.test(
   }
 )
 
-for (const count of [59, 300])
-  t.test(`a refusal that is of no rule costs ${String(count)} pods few calls, and the ended nothing`, async (t) => {
-    const [groupId, other] = [idOf(1), idOf(2)]
-    const world = createWorld([groupId, other], { RULES_PER_GROUP: '1000' })
-    world.ec2.quota = 1000
-    let refused = 0
-    const client = world.ec2.client.bind(world.ec2)
-    world.ec2.client = (caller) => {
-      const sender = client(caller)
-      const send = async (command: unknown, options: unknown): Promise<unknown> => {
-        if (!(command instanceof AuthorizeSecurityGroupIngressCommand) || command.input.GroupId !== groupId)
-          return (sender.send as (command: unknown, options: unknown) => Promise<unknown>).call(
-            sender,
-            command,
-            options
-          )
-        refused++
-        await world.clock.sleep(20)
-        const $metadata = { httpStatusCode: 400 }
-        throw new EC2ServiceException({ name: 'NeverHeardOf', message: 'no', $fault: 'client', $metadata })
-      }
-      return { send }
-    }
-    await runPod(world, 'old', OLD, asking(groupId))
-    world.restart()
-    await world.clock.advance(1000)
-    refused = 0
-    await rollOut(world, count, () => groupId)
-    await world.clock.advance(4000)
-    t.ok(refused > 0 && refused <= 30, String(refused))
-    await runPod(world, 'elsewhere', '10.64.201.1', asking(other))
-    await world.clock.advance(10_000)
-    t.ok(isHeld(world, other, '10.64.201.1'))
-  })
-
 t.test('permissions that nobody answers keep no rule of an ended pod, and nobody who is known', async (t) => {
   const groupId = idOf(1)
   const world = createWorld([groupId], { PERMISSIONS: 'enforce', RULES_PER_GROUP: '300' })
@@ -176,4 +141,60 @@ t.test('permissions that nobody answers keep no rule of an ended pod, and nobody
   await runPod(world, 'late', '10.64.201.1', asking(groupId))
   await world.clock.advance(5000)
   t.ok(isHeld(world, groupId, '10.64.201.1'))
+})
+
+t.test('permissions that cannot be asked are not asked again because of it', async (t) => {
+  const groupId = idOf(1)
+  const world = createWorld([groupId], { PERMISSIONS: 'enforce' })
+  let asked = 0
+  world.cluster.may = async () => {
+    asked++
+    await world.clock.sleep(3000)
+    throw new Error('no answer')
+  }
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1', asking(groupId))
+  await world.clock.advance(10_000)
+  asked = 0
+  await world.clock.advance(120_000)
+  t.ok(asked <= 16, String(asked))
+})
+
+t.test('MAX_HOLD ends the hold of a pod for which nothing was made yet', async (t) => {
+  const limits = { ...LIMITS, AuthorizeSecurityGroupIngress: { burst: 1, perSecond: 0.001 } }
+  const world = createWorld([idOf(1)], {}, 'silent', limits)
+  world.restart()
+  await runPod(world, 'first', OLD, asking(idOf(1)))
+  await world.clock.advance(10_000)
+  await rollOut(world, 1, () => idOf(1))
+  await world.clock.advance(1000)
+  complete(world, 'new-0')
+  await world.clock.advance(125_000)
+  t.equal(world.cluster.named('new-0')?.finalized, false)
+})
+
+t.test('no rule is sent twice to be revoked, however pods come and go', async (t) => {
+  const groupId = idOf(1)
+  const world = createWorld([groupId])
+  const revoked: string[] = []
+  const client = world.ec2.client.bind(world.ec2)
+  world.ec2.client = (caller) => {
+    const sender = client(caller)
+    const send = (command: { input: object }, options: unknown): Promise<unknown> => {
+      if (command instanceof RevokeSecurityGroupIngressCommand)
+        revoked.push(...(command.input.SecurityGroupRuleIds ?? []))
+      return (sender.send as (command: unknown, options: unknown) => Promise<unknown>).call(sender, command, options)
+    }
+    return { send }
+  }
+  world.ec2.latency = () => 20 + world.clock.chance() * 300
+  world.restart()
+  for (let index = 0; index < 200; index++) {
+    await runPod(world, `p-${String(index)}`, addressOf(index), asking(groupId))
+    if (index >= 20) complete(world, `p-${String(index - 20)}`)
+    await world.clock.advance(100 + world.clock.chance() * 100)
+  }
+  await world.clock.advance(10_000)
+  t.ok(revoked.length >= 180)
+  t.equal(new Set(revoked).size, revoked.length)
 })

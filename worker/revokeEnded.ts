@@ -7,6 +7,7 @@ import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import type { ApplyDeps } from './apply.ts'
 import { decide } from './decision.ts'
 import type { DecisionDeps } from './decision.ts'
+import type { FormerClaim } from './podCache.ts'
 import { revokeRules } from './revokeRules.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
@@ -15,48 +16,62 @@ export interface EndingDeps extends ApplyDeps, DecisionDeps {
   readonly onAttempted: (uids: Iterable<string>) => void
 }
 
-/** What one run has revoked of ended pods so far, or tried to. */
+/** Ids of rules that are revoked for a group. */
 export interface Ending {
-  /** Ids of rules. */
+  /** Of ended pods, by this run or while it goes on, whatever came of it. */
   readonly tried: Set<string>
+  /** With EC2, or waiting for their turn. */
   readonly underWay: Set<string>
-  /** All that a run must have seen the end of before it tells. */
-  readonly calls: Set<Promise<unknown>>
 }
 
-export const createEnding = (): Ending => ({ tried: new Set(), underWay: new Set(), calls: new Set() })
+/** The same rule is not to be sent twice at once: EC2 would refuse the whole of the second call. @throws Ec2Failure as {@link revokeRules} */
+export async function revokeOnce(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  rules: readonly ObservedRule[],
+  { underWay }: Ending
+): Promise<void> {
+  const free = rules.filter(({ id }) => !underWay.has(id))
+  for (const { id } of free) underWay.add(id)
+  try {
+    await revokeRules(deps, groupId, free)
+  } finally {
+    for (const { id } of free) underWay.delete(id)
+  }
+}
 
 /** @throws Ec2Failure as {@link revokeRules} */
 export async function revokeEnded(deps: EndingDeps, groupId: SecurityGroupId, ending: Ending): Promise<void> {
-  const former = deps.cache.formerClaims(groupId)
+  const former = new Map([...deps.cache.formerClaims(groupId)].filter(([, { pod }]) => hasEnded(deps, pod.uid)))
   if (former.size === 0) return
-  const rules = decide(deps, groupId).plan.revoke.filter(
-    (rule) => hasEnded(deps, former.get(ruleKey(rule))?.pod.uid) && !ending.underWay.has(rule.id)
-  )
-  if (rules.length === 0) return
-  const pods = rules.map((rule) => former.get(ruleKey(rule))?.pod.uid).filter((uid) => uid !== undefined)
-  for (const { id } of rules) {
-    ending.tried.add(id)
-    ending.underWay.add(id)
+  const rules = decide(deps, groupId).plan.revoke.filter((rule) => former.has(ruleKey(rule)))
+  for (const { id } of rules) ending.tried.add(id)
+  try {
+    await revokeOnce(deps, groupId, rules, ending)
+  } finally {
+    forgetRevoked(deps, groupId, rules, former)
+    // Also of those that left nothing: while a run waits, nobody else tells that there was nothing to try.
+    deps.onAttempted([...former.values()].map(({ pod }) => pod.uid))
   }
-  const call = revokeRules(deps, groupId, rules).finally(() => {
-    for (const { id } of rules) ending.underWay.delete(id)
-    ending.calls.delete(call)
-    forgetRevoked(deps, groupId, rules)
-    deps.onAttempted(pods)
-  })
-  ending.calls.add(call)
-  await call
 }
 
-function hasEnded({ cache }: DecisionDeps, uid: string | undefined): boolean {
-  const view = uid === undefined ? undefined : cache.view(uid)
-  return uid !== undefined && (view === undefined || view.end !== undefined)
+function hasEnded({ cache }: DecisionDeps, uid: string): boolean {
+  const view = cache.view(uid)
+  return view === undefined || view.end !== undefined
 }
 
 /** Of the others a rule may be under way to EC2: a run settles them at its end. */
-function forgetRevoked({ book, cache }: EndingDeps, groupId: SecurityGroupId, rules: readonly ObservedRule[]): void {
+function forgetRevoked(
+  { book, cache }: EndingDeps,
+  groupId: SecurityGroupId,
+  rules: readonly ObservedRule[],
+  former: ReadonlyMap<RuleKey, FormerClaim>
+): void {
   const { owned, unseen } = book.view(groupId)
   const there = new Set<RuleKey>([...owned.map(ruleKey), ...unseen.keys()])
-  for (const rule of rules) if (!there.has(ruleKey(rule))) cache.forget(groupId, ruleKey(rule))
+  for (const key of rules.map(ruleKey)) {
+    // Another pod may have asked for it meanwhile, and ended.
+    const isSame = cache.formerClaims(groupId).get(key)?.pod.uid === former.get(key)?.pod.uid
+    if (isSame && !there.has(key)) cache.forget(groupId, key)
+  }
 }

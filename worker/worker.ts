@@ -142,6 +142,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     now,
     onAttempted(uids) {
       for (const uid of uids) {
+        if (findings.of(uid).attempted) continue
         findings.markAttempted(uid)
         enqueuePod(uid)
       }

@@ -21,7 +21,7 @@ export interface Kubelet {
   /** The named containers have terminated, or all of them; the phase stays. */
   terminate(pod: string, containers?: readonly string[], finishedAt?: number): Promise<void>
   /** A terminal phase: nothing of it runs any more. */
-  finish(pod: string, phase: 'Succeeded' | 'Failed'): Promise<void>
+  finish(pod: string, phase: 'Succeeded' | 'Failed', finishedAt?: number): Promise<void>
   /** A crashed container waits for its next start. */
   crash(pod: string): Promise<void>
   /** The kubelet's last word: the object goes, with grace 0 and for this uid alone. */
@@ -83,9 +83,9 @@ export function kubeletOf(yard: Yard): Kubelet {
         )
       })
     },
-    async finish(pod, phase) {
+    async finish(pod, phase, finishedAt = Date.now()) {
       const names = await containersOf(pod)
-      const state = terminated(Date.now(), phase === 'Failed' ? 1 : 0)
+      const state = terminated(finishedAt, phase === 'Failed' ? 1 : 0)
       await status(pod, { phase, containerStatuses: names.map((name) => container(name, state)) })
     },
     async crash(pod) {

@@ -102,7 +102,7 @@ export const RESTARTS: readonly Row[] = [
     await bed.fault({ action: REVOKE, groupId: group, fault: 'unauthorized' })
     await unwatched(scene, async () => {
       await yard.delete('late')
-      await scene.ends(rules, () => kubelet.terminate('late', undefined, Date.now() - 3_600_000))
+      await scene.ends(rules, () => kubelet.finish('late', 'Succeeded', Date.now() - 3_600_000))
     })
     // MAX_HOLD is much longer here than any test waits.
     t.match(await yard.event('late', 'FinalizerHoldExceeded'), 'released after MAX_HOLD')
@@ -114,7 +114,7 @@ export const RESTARTS: readonly Row[] = [
     )
     await bed.clearFaults(group)
     await scene.holds([])
-    await kubelet.remove('late')
+    await yard.gone('late')
   }),
 
   row('what came past the webhook is judged by the worker: malformed, and not permitted', async (scene, t) => {
