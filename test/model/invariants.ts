@@ -375,6 +375,8 @@ export class Invariants {
     const asksSince = Math.max(this.#annotatedSince.get(pod.uid) ?? now, this.#livingSince.get(pod.uid) ?? now)
     const asksAgain = living && pod.annotated && asksSince >= knew
     if (living && pod.annotated && !asksAgain) this.wrong('early', `${pod.uid} lives, and was released`)
+    // As far as the worker can know it ended with its node, and MAX_HOLD may be over.
+    if (asksAgain && (this.#livingSince.get(pod.uid) ?? -Infinity) >= knew) return
     const asked = this.#truth.asked()
     this.#noteWhoAsks(asked)
     for (const address of this.#truth.addressesOf(pod)) {
