@@ -3,7 +3,7 @@ import { RevokeSecurityGroupIngressCommand } from '@aws-sdk/client-ec2'
 import t from 'tap'
 import type { SecurityGroupId } from '../shared/rules.ts'
 import { LIMITS } from './aws/ec2Client.ts'
-import { createWorld, runPod } from './worldFixture.ts'
+import { createWorld, reasonOf, runPod } from './worldFixture.ts'
 import type { World } from './worldFixture.ts'
 
 const idOf = (index: number): SecurityGroupId => `sg-${index.toString(16).padStart(8, '0')}` as SecurityGroupId
@@ -197,4 +197,15 @@ t.test('no rule is sent twice to be revoked, however pods come and go', async (t
   await world.clock.advance(10_000)
   t.ok(revoked.length >= 180)
   t.equal(new Set(revoked).size, revoked.length)
+})
+
+t.test('a pod that completes before anything was said of it is told in the end what became of its rules', async (t) => {
+  const world = createWorld([idOf(1)])
+  world.restart()
+  await runPod(world, 'a', OLD, asking(idOf(1)))
+  await eventually(world, () => isHeld(world, idOf(1), OLD))
+  complete(world, 'a')
+  await world.clock.advance(5000)
+  t.notOk(world.cluster.named('a')?.finalized)
+  t.equal(reasonOf(world, 'a'), 'RulesRevoked')
 })

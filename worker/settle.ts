@@ -276,7 +276,8 @@ async function sayReleased(deps: SettleDeps, view: PodView, verdict: Verdict & {
     return
   }
   if (view.end === undefined) return say(deps, view, conditionOfLiving(view, undefined))
-  if (pod.deletionTimestamp === undefined && pod.condition !== undefined) {
+  // What was said last the watch may not have told yet: of whoever had an address it is said in any case.
+  if (pod.deletionTimestamp === undefined && (pod.condition !== undefined || view.addresses.length > 0)) {
     const condition = conditionOfEnded(undefined)
     await writeCondition(deps, pod, condition)
     deps.record({ pod, type: 'Normal', reason: condition.reason, action: 'Revoke', note: condition.message })
