@@ -93,3 +93,8 @@ t.test('no answer tells what broke, also when every address refused', async (t) 
     'PATCH /api/v1/namespaces/n/pods/p: no answer of h:1: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1'
   )
 })
+
+t.test("a proxy's 404 does not prove that an object is not there", async (t) => {
+  const call = { method: 'GET', path: '/api/v1/nodes/n' }
+  t.equal(isNotFound(new ApiError(call, 404, '<html>no such route</html>', {})), false)
+})
