@@ -66,6 +66,8 @@ export class WorldCluster {
   /** Called right after a pod has changed, come or gone. */
   onChange: (before: ObservedPod | undefined, after: ObservedPod | undefined) => void = () => undefined
   readonly #watches = new Map<Cache, Watch>()
+  /** A standby forgets a pod that its watch no longer shows, and with it what its status hid; whoever leads asks first. */
+  leads: (cache: Cache) => boolean = () => true
   /** It answers nobody, and its watches are silent. */
   down = false
   faults: ClusterFault[] = []
@@ -179,7 +181,12 @@ export class WorldCluster {
       watch.brokenFrom = undefined
       watch.events.length = 0
       const pods = this.#labelled()
-      this.#deliver(watch, { tell: (cache, now) => cache.replace(pods, now), shows: pods, from })
+      const tell = (cache: Cache, now: number): void => {
+        cache.replace(pods, now)
+        const uids = new Set(pods.map(({ uid }) => uid))
+        if (!this.leads(cache)) forget(watch, (uid) => !uids.has(uid))
+      }
+      this.#deliver(watch, { tell, shows: pods, from })
     }
   }
 
@@ -250,8 +257,7 @@ export class WorldCluster {
     cache.vanish(before, now)
     // Nothing of ours is on it and nothing should be: it is forgotten, and met anew if ever it asks again.
     const forgotten = !after.finalized && (!after.annotated || !this.nodes.has(after.nodeName ?? ''))
-    const shown = this.#watches.get(cache)?.shown
-    for (const pair of forgotten ? (shown ?? []) : []) if (pair.startsWith(`${after.uid} `)) shown?.delete(pair)
+    if (forgotten || !this.leads(cache)) forget(this.#watches.get(cache), (uid) => uid === after.uid)
   }
 
   /** The pod of this name, if there is one now. */
@@ -362,6 +368,10 @@ export class WorldCluster {
         })
     }
   }
+}
+
+function forget(watch: Watch | undefined, isForgotten: (uid: string) => boolean): void {
+  for (const pair of watch?.shown ?? []) if (isForgotten(pair.split(' ')[0] ?? '')) watch?.shown.delete(pair)
 }
 
 function noteShown({ shown }: Watch, pods: readonly ObservedPod[]): void {

@@ -90,6 +90,7 @@ export function createWorld(
   const cluster = new WorldCluster(clock)
   const logger =
     level === 'silent' ? silent : pino({ level, base: null, timestamp: false, mixin: () => ({ at: clock.now() }) })
+  cluster.leads = (cache) => leader?.worker.cache === cache
   let serial = 0
   let leader: Process | undefined
   let second: Process | undefined

@@ -74,6 +74,10 @@ export class Invariants {
   readonly #askedAt = new Map<Place, Map<string, number>>()
   readonly #annotatedSince = new Map<string, number>()
   readonly #endedSince = new Map<string, number>()
+  /** Since when the object has shown the end, which may be said to be long past. */
+  readonly #shownSince = new Map<string, number>()
+  /** When the pod's node came back last, and since when it had ended until then. */
+  readonly #revived = new Map<string, { readonly at: number; readonly endedSince: number }>()
   readonly #finalizedSince = new Map<string, number>()
   readonly #livingSince = new Map<string, number>()
   /** When somebody took our tag off a rule of ours. */
@@ -232,20 +236,30 @@ export class Invariants {
     const { clock, cluster } = this.#world
     const now = clock.now()
     const leader = this.#world.leader()
-    for (const times of [this.#annotatedSince, this.#endedSince, this.#finalizedSince, this.#livingSince])
+    for (const times of [
+      this.#annotatedSince,
+      this.#endedSince,
+      this.#finalizedSince,
+      this.#livingSince,
+      this.#revived,
+      this.#shownSince
+    ])
       for (const uid of times.keys()) if (!cluster.pods.has(uid)) times.delete(uid)
     for (const pod of cluster.pods.values()) {
       note(this.#annotatedSince, pod.uid, pod.annotated, now)
       const living = this.#truth.isLiving(pod)
       note(this.#livingSince, pod.uid, living, now)
+      const endedSince = this.#endedSince.get(pod.uid)
+      if (living && endedSince !== undefined) this.#revived.set(pod.uid, { at: now, endedSince })
       note(this.#endedSince, pod.uid, !living, now)
       // Nobody watches what has lost its label: the pass over all pods finds it, see atRest.
       note(this.#finalizedSince, pod.uid, pod.finalized && pod.labelled, now)
+      note(this.#shownSince, pod.uid, endShown(pod, now) !== undefined, now)
       const since = this.#endedSince.get(pod.uid)
+      const shown = this.#shownSince.get(pod.uid)
       const finalizedSince = this.#finalizedSince.get(pod.uid)
       if (since === undefined || finalizedSince === undefined) continue
       // That its node is gone a sweep finds; what the object shows the watch tells.
-      const shown = endShown(pod, now)
       const able = Math.max(this.#ableSince, leader === undefined ? now : leader.startedAt)
       const found = Math.max(since, finalizedSince, able) + 1.5 * SWEEP
       const known = Math.min(found, shown === undefined ? Infinity : Math.max(since, shown))
@@ -366,17 +380,18 @@ export class Invariants {
     if (leader?.caller.id !== caller.id) return
     const living = this.#truth.isLiving(pod)
     const end = endShown(pod, now)
-    const since = this.#endedSince.get(pod.uid)
-    // By the pod's timestamps, and a clock that was wrong when they were met, MAX_HOLD may be over.
-    const deadline = Math.min(end ?? Infinity, since ?? Infinity) + HOLD - this.#wallWrong - CALLS
-    if (now >= deadline) return
     const knew = cluster.asOf(leader.worker.cache, now - CALLS)
+    const revived = this.#revived.get(pod.uid)
+    // As far as the worker can know it ended with its node, though the node has just come back.
+    const before = revived !== undefined && revived.at >= knew ? revived.endedSince : Infinity
+    const since = Math.min(before, this.#endedSince.get(pod.uid) ?? Infinity)
+    // By the pod's timestamps, and a clock that was wrong when they were met, MAX_HOLD may be over.
+    const deadline = Math.min(end ?? Infinity, since) + HOLD - this.#wallWrong - CALLS
+    if (now >= deadline) return
     // Who is annotated again, or whose node is back, at the moment at which it is let go gets our marks again.
     const asksSince = Math.max(this.#annotatedSince.get(pod.uid) ?? now, this.#livingSince.get(pod.uid) ?? now)
     const asksAgain = living && pod.annotated && asksSince >= knew
     if (living && pod.annotated && !asksAgain) this.wrong('early', `${pod.uid} lives, and was released`)
-    // As far as the worker can know it ended with its node, and MAX_HOLD may be over.
-    if (asksAgain && (this.#livingSince.get(pod.uid) ?? -Infinity) >= knew) return
     const asked = this.#truth.asked()
     this.#noteWhoAsks(asked)
     for (const address of this.#truth.addressesOf(pod)) {
