@@ -12,8 +12,8 @@ import type { Report } from '../test/model/main.ts'
 const RUNS = Number(process.env.HISTORIES ?? 10_000)
 // A run of the whole suite meets the same histories each time; `make soak` meets new ones.
 const SEED = process.env.HISTORIES === undefined ? 15 : Date.now() % 1_000_000_000
-/** Histories of one process: what it has learned to run fast is worth more than a fresh start, and memory is bounded. */
-const SHARE = 500
+/** Histories of one process: what it has learned to run fast is worth more than a fresh start (half the time of shares of 500), and memory is bounded. */
+const SHARE = 2500
 const MAIN = new URL('../test/model/main.ts', import.meta.url).pathname
 
 async function share(seed: number, runs: number): Promise<Report> {

@@ -28,6 +28,8 @@ import { createWorker } from './worker.ts'
 /** Milliseconds that a call to EC2 may take, at most: it must have ended before a lost lease could be another's. */
 const EC2_TIMEOUT = 5000
 const CLOSE_MS = 30_000
+/** Of the sixteen connections that they share with releases: an authorizer that hangs must not hold those up. */
+const QUESTIONS_AT_ONCE = 8
 /** A watch that was silent for so long is no longer believed, in milliseconds; a bookmark comes with the end of each. */
 const WATCH_SILENT = 60_000
 
@@ -98,7 +100,7 @@ async function run(
     mayWrite,
     onCall: (report) => metrics.ec2Called({ ...report, throttled: classify(report.code, undefined) === 'throttled' })
   })
-  const permissions = askPermissions(connection, { now: () => performance.now() })
+  const permissions = askPermissions(connection, { now: () => performance.now(), atOnce: QUESTIONS_AT_ONCE })
   const events = recordEvents({
     connection,
     reportingController: 'sg.amazonaws.com/worker',

@@ -284,8 +284,7 @@ async function learnQuota(
   book.takeRules(await ec2.readRules([groupId], book.knownRules(groupId)))
   const view = book.view(groupId)
   const quota: Partial<Record<Family, number>> = {}
-  const proven = [...view.unseen].filter(([, state]) => state === 'proven').map(([key]) => key)
-  const there = new Set([...[...view.owned, ...view.foreign].map(ruleKey), ...proven])
+  const there = new Set([...view.owned, ...view.foreign].map(ruleKey))
   const lacking = new Set(
     refused.filter(({ rule }) => !there.has(ruleKey(rule))).map(({ rule }) => familyOf(rule.cidr))
   )

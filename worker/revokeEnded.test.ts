@@ -1,8 +1,15 @@
 /** What an ended pod leaves goes at once, whatever else the run of its group waits for. */
 import { RevokeSecurityGroupIngressCommand } from '@aws-sdk/client-ec2'
+import { pino } from 'pino'
 import t from 'tap'
-import type { SecurityGroupId } from '../shared/rules.ts'
+import { createNetwork } from '../shared/address.ts'
+import type { Protocol, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { LIMITS } from './aws/ec2Client.ts'
+import { createGroupBook } from './groupBook.ts'
+import { createPodCache } from './podCache.ts'
+import { GROUP, podOf } from './podFixture.ts'
+import { revokeEnded } from './revokeEnded.ts'
+import type { EndingDeps } from './revokeEnded.ts'
 import { createWorld, reasonOf, runPod } from './worldFixture.ts'
 import type { World } from './worldFixture.ts'
 
@@ -208,4 +215,49 @@ t.test('a pod that completes before anything was said of it is told in the end w
   await world.clock.advance(5000)
   t.notOk(world.cluster.named('a')?.finalized)
   t.equal(reasonOf(world, 'a'), 'RulesRevoked')
+})
+
+t.test('what another pod claimed and left while the rule was being revoked is not forgotten with it', async (t) => {
+  const book = createGroupBook(0)
+  const cache = createPodCache({ groupsTouched: () => undefined, podTouched: () => undefined })
+  cache.beginRemembering(0)
+  const live = (uid: string): void => cache.change(podOf(uid), 0)
+  const end = (uid: string): void => cache.change(podOf(uid, { phase: 'Succeeded' }), 1)
+  live('first')
+  end('first')
+  const [key] = [...cache.formerClaims(GROUP).keys()]
+  const rule = { protocol: 'tcp' as Protocol, fromPort: 443, toPort: 443, cidr: '10.64.0.7/32' }
+  const made = { ...rule, id: 'sgr-1', owned: true, description: 'demo/web/pod-first' }
+  book.takeOwnedRules({ startedAt: 0, rules: new Map([[GROUP, [made]]]) })
+  const attempted: string[] = []
+  const revoke = (): Promise<void> => {
+    live('second')
+    end('second')
+    return Promise.resolve()
+  }
+  const nobody = { refresh: () => Promise.resolve(), leave: () => 'granted' as const }
+  const deps = {
+    book,
+    cache,
+    ec2: { revoke, turn: () => Promise.resolve({ waited: 0 }) } as unknown as EndingDeps['ec2'],
+    claimsOf: () => new Map(),
+    clusterId: 'demo',
+    logger: pino({ level: 'silent' }),
+    nodeAddresses: () => new Set<string>(),
+    now: () => 2,
+    onAttempted: (uids) => attempted.push(...uids),
+    onAuthorized: () => undefined,
+    onModified: () => undefined,
+    onRevoked: () => undefined,
+    optInTag: 'kube-sg/demo',
+    permissions: nobody,
+    podNetwork: createNetwork(['10.64.0.0/16']),
+    readLag: 0,
+    readsCompleteFrom: () => 0,
+    rulesPerGroup: 60
+  } satisfies EndingDeps
+  await revokeEnded(deps, GROUP, { tried: new Set(), underWay: new Set() })
+  t.same(book.view(GROUP).owned, [])
+  t.same(attempted, ['first'])
+  t.equal(cache.formerClaims(GROUP).get(key ?? ('' as RuleKey))?.pod.uid, 'second', 'a rule of his may be under way')
 })

@@ -45,6 +45,9 @@ interface Watch {
 /** So many gaps are remembered, which is more than some seconds hold. */
 const GAPS = 500
 
+/** Of a call to the API server, in milliseconds (shared/kubernetes). */
+const TIMEOUT = 5000
+
 const NOBODY: Caller = { id: 0, attached: () => true, boundary: () => undefined, awake: () => Promise.resolve() }
 
 const declarations = new Map<string, Declaration>()
@@ -88,6 +91,8 @@ export class WorldCluster {
   #nodeChangeShown = 0
   watchDelay = 30
   latency: () => number = () => 5
+  /** How long a question about a permission is under way, in milliseconds; what takes longer than {@link TIMEOUT} is given up. */
+  reviewLatency: () => number = () => 0
   /** Who has listed the pods without our label since it started. */
   readonly overlookedReadBy = new Set<number>()
   /** `<caller> <service account> <group>`: who was told whether the one may use the other. */
@@ -311,12 +316,16 @@ export class WorldCluster {
     return this.pods.get(ref.uid)
   }
 
-  /** Whether the service account may use the group. */
+  /** Whether the service account may use the group: as it was when it was asked, however late the answer is. */
   mayUse(caller: Caller): (subject: { serviceAccountName: string }, groupId: string) => Promise<boolean> {
     return async (subject, groupId) => {
       if (!caller.attached()) return new Promise<boolean>(() => undefined)
       const may = await this.may(subject, groupId)
+      const latency = this.reviewLatency()
+      if (latency > 0) await this.#clock.sleep(Math.min(latency, TIMEOUT))
       await caller.awake()
+      if (!caller.attached()) return new Promise<boolean>(() => undefined)
+      if (latency > TIMEOUT) throw new Error('the API server did not answer in time')
       this.permissionsToldTo.add(`${String(caller.id)} ${subject.serviceAccountName} ${groupId}`)
       return may
     }

@@ -181,6 +181,20 @@ t.test('a namespace that asks without end keeps no other waiting', async (t) => 
   t.equal((await Promise.all([...flood, other])).length, 101, 'and all are answered in the end')
 })
 
+t.test('of all namespaces no more questions are with the API server than may be', async (t) => {
+  const api = holding()
+  const permissions = askPermissions(api, { now: () => 0, atOnce: 3 })
+  const questions = Array.from({ length: 10 }, (_, index) => permissions.permits({ ...use, namespace: `n-${index}` }))
+  await settled()
+  t.equal(api.asked.length, 3)
+  for (let index = 0; index < 10; index++) {
+    api.asked[index]?.answer()
+    await settled()
+    t.equal(api.asked.length, Math.min(10, index + 4), 'whose turn it is comes with each answer')
+  }
+  t.same(new Set(await Promise.all(questions)), new Set([true]))
+})
+
 t.test('what nobody waits for any more is given up, and is not asked at all when its turn comes', async (t) => {
   const api = holding()
   const permissions = askPermissions(api, { now: () => 0 })

@@ -11,6 +11,8 @@ export interface PermissionsOptions {
   readonly permittedMs?: number
   /** How long a no is believed; short, as people apply the Role and try again. */
   readonly refusedMs?: number
+  /** Questions of all namespaces with the API server at a time: what it does not answer keeps connections and rate from other calls. */
+  readonly atOnce?: number
 }
 
 interface AccessReview {
@@ -39,10 +41,11 @@ export function askPermissions(api: Pick<Connection, 'request'>, options: Permis
   const answers = new Map<string, { permitted: boolean; until: number }>()
   const asking = new Map<string, Question>()
   const inTurn = createLanes(AT_ONCE)
+  const ofAll = createLanes(options.atOnce ?? Infinity)
 
   function ask(key: string, use: Use): Question {
     const given = new AbortController()
-    const answer = inTurn(use.namespace, () => send(key, use, given.signal))
+    const answer = inTurn(use.namespace, () => ofAll('', () => send(key, use, given.signal)))
     const question = { answer, given, waiting: 0 }
     asking.set(key, question)
     return question

@@ -5,7 +5,7 @@ import { Invariants, PROBED, REPAIRED, WITHDRAWN } from './invariants.ts'
 import type { Wrong } from './invariants.ts'
 import { ACCOUNTS, chanceOf, ENVIRONMENT, GROUPS, NODES, SWEEP, TIGHT, TIGHT_EC2 } from './setting.ts'
 import type { Setting } from './setting.ts'
-import { take } from './steps.ts'
+import { AT_ONCE, take } from './steps.ts'
 import type { Stage, Step } from './steps.ts'
 import { Truth } from './truth.ts'
 
@@ -57,6 +57,7 @@ function stageOf(setting: Setting, level: string): Stage {
   clock.random = chance
   for (const node of NODES) cluster.nodes.add(node)
   cluster.watchDelay = setting.watchDelay
+  cluster.reviewLatency = AT_ONCE
   cluster.latency = () => 2 + Math.floor(chance() * 10)
   ec2.latency = () => 5 + Math.floor(chance() * 60)
   ec2.staleness = () => {
@@ -123,6 +124,7 @@ function heal(world: World): void {
   const { cluster, ec2 } = world
   cluster.down = false
   cluster.faults = []
+  cluster.reviewLatency = AT_ONCE
   ec2.faults = []
   ec2.denied.clear()
   ec2.expired = false

@@ -14,6 +14,7 @@ import type { Cache } from '../../worker/worldClusterFixture.ts'
 import type { Caller, Effect } from '../../worker/worldEc2Fixture.ts'
 import { HOLD, SWEEP } from './setting.ts'
 import type { Setting } from './setting.ts'
+import { AT_ONCE } from './steps.ts'
 import { endShown, placeOf } from './truth.ts'
 import type { Asking, Place, Truth } from './truth.ts'
 
@@ -55,6 +56,8 @@ export class Invariants {
   readonly wrongs: Wrong[] = []
   /** The last moment at which something kept the worker from doing its work. */
   illAt: number
+  /** The last moment at which answers about permissions were late: until then nobody may know who has one. */
+  #unansweredAt = -Infinity
   /** Nothing was ever made to go wrong. */
   faultless = true
   /** Changes that were made in EC2 by us. */
@@ -62,8 +65,9 @@ export class Invariants {
   /** EC2's quota was lower than RULES_PER_GROUP. */
   lowQuota = false
   #ableSince: number
-  /** By how much the wall clock has been wrong at most. */
-  #wallWrong = 0
+  /** The wall clock was ahead, and behind, by so much at most. */
+  #wallAhead = 0
+  #wallBehind = 0
   /** Since when a rule of ours has been there without anybody who asks for it. */
   readonly #unclaimedSince = new Map<string, number>()
   /** Since when a rule has been asked for and not there. */
@@ -126,8 +130,10 @@ export class Invariants {
   look(): void {
     const { clock, ec2 } = this.#world
     if (ec2.quota < 60) this.lowQuota = true
-    this.#wallWrong = Math.max(this.#wallWrong, Math.abs(this.#world.wallOff))
+    this.#wallAhead = Math.max(this.#wallAhead, this.#world.wallOff)
+    this.#wallBehind = Math.max(this.#wallBehind, -this.#world.wallOff)
     if (!this.#isWell()) this.illAt = clock.now()
+    if (this.#world.cluster.reviewLatency !== AT_ONCE) this.#unansweredAt = clock.now()
     const { cluster, leaseInDoubt } = this.#world
     if (cluster.down || cluster.broken || leaseInDoubt || this.#world.pausedUntil() > clock.now())
       this.#ableSince = clock.now()
@@ -157,7 +163,7 @@ export class Invariants {
   /** Somebody who asks for the rule, and may have it; or has lost that so lately that nobody can have confirmed it. */
   #isClaimed(asking: Asking): boolean {
     const now = this.#world.clock.now()
-    return asking.refusedSince === undefined || now < asking.refusedSince + WITHDRAWN
+    return asking.refusedSince === undefined || now < Math.max(asking.refusedSince, this.#unansweredAt) + WITHDRAWN
   }
 
   /**
@@ -167,7 +173,10 @@ export class Invariants {
   #isHiddenClaim(groupId: SecurityGroupId, rule: ObservedRule, withdrawn = WITHDRAWN): boolean {
     const pod = this.#world.cluster.named(rule.description.split('/')[2] ?? '')
     if (pod === undefined || pod.phase === 'Pending' || !this.#truth.isLiving(pod)) return false
-    if (!this.#truth.isPermitted(pod, groupId) && this.#world.clock.now() >= this.#truth.turnedAt + withdrawn)
+    if (
+      !this.#truth.isPermitted(pod, groupId) &&
+      this.#world.clock.now() >= Math.max(this.#truth.turnedAt, this.#unansweredAt) + withdrawn
+    )
       return false
     const address = rule.cidr.slice(0, rule.cidr.lastIndexOf('/'))
     if (pod.addresses.some((other) => familyOf(other) === familyOf(address))) return false
@@ -220,7 +229,7 @@ export class Invariants {
         this.#missingSince.set(place, since)
         const permittedSince = Math.min(...served.map((asking) => asking.permittedSince ?? now))
         const bound = this.#bound() + (this.lowQuota ? PROBED : 0)
-        if (now > Math.max(since, permittedSince, this.illAt) + bound)
+        if (now > Math.max(since, permittedSince, this.#unansweredAt, this.illAt) + bound)
           this.wrong('cut', `${place} has been missing for ${String(now - since)} ms`)
       }
     }
@@ -315,7 +324,7 @@ export class Invariants {
     const may =
       permittedSince === undefined
         ? kept && refusedSince !== undefined && now < refusedSince + CONFIRMED && permittedBefore > WITHDRAWN
-        : now > permittedSince + WITHDRAWN
+        : now > Math.max(permittedSince, this.#unansweredAt) + WITHDRAWN
     return seen && may && !disputed && pod.finalized && pod.labelled
   }
 
@@ -385,8 +394,8 @@ export class Invariants {
     // As far as the worker can know it ended with its node, though the node has just come back.
     const before = revived !== undefined && revived.at >= knew ? revived.endedSince : Infinity
     const since = Math.min(before, this.#endedSince.get(pod.uid) ?? Infinity)
-    // By the pod's timestamps, and a clock that was wrong when they were met, MAX_HOLD may be over.
-    const deadline = Math.min(end ?? Infinity, since) + HOLD - this.#wallWrong - CALLS
+    // By the pod's timestamps, met by a clock that was behind and counted by one that is ahead, MAX_HOLD may be over.
+    const deadline = Math.min(end ?? Infinity, since) + HOLD - this.#wallAhead - this.#wallBehind - CALLS
     if (now >= deadline) return
     // Who is annotated again, or whose node is back, at the moment at which it is let go gets our marks again.
     const asksSince = Math.max(this.#annotatedSince.get(pod.uid) ?? now, this.#livingSince.get(pod.uid) ?? now)

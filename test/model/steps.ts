@@ -334,6 +334,8 @@ const ACTIONS: readonly Action[] = [
   'DescribeSecurityGroups'
 ]
 
+export const AT_ONCE = (): number => 0
+
 const trouble = {
   fault({ world }, which, how) {
     const fault = pick(FAULTS, which) ?? 'throttled'
@@ -370,6 +372,15 @@ const trouble = {
     if (!world.cluster.down) return undefined
     world.cluster.down = false
     return ''
+  },
+  /** Answers about permissions are late, or never come. */
+  reviews({ world }, which, how) {
+    const { clock, cluster } = world
+    const name = pick(['late', 'late', 'none'] as const, which)
+    if (cluster.reviewLatency !== AT_ONCE) cluster.reviewLatency = AT_ONCE
+    else if (name === 'none') cluster.reviewLatency = () => Infinity
+    else cluster.reviewLatency = () => Math.floor(clock.chance() * 1000 * (1 + (how % 7)))
+    return cluster.reviewLatency === AT_ONCE ? 'at once' : name
   },
   watchBreak({ world }) {
     if (world.cluster.broken) return undefined
@@ -474,6 +485,7 @@ export const WEIGHTS: Readonly<Record<StepName, number>> = {
   quota: 2,
   apiDown: 1,
   apiUp: 2,
+  reviews: 3,
   watchBreak: 1,
   relist: 2,
   clockJump: 1,
