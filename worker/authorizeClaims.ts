@@ -6,7 +6,7 @@ import type { ApplyDeps } from './apply.ts'
 import type { Claim } from './desired.ts'
 import { describePod } from './description.ts'
 import { HANDLING } from './failures.ts'
-import { Ec2Failure, MAX_RULES_PER_CALL } from './securityGroups.ts'
+import { Ec2Failure } from './securityGroups.ts'
 import type { NewRule } from './securityGroups.ts'
 
 /**
@@ -25,13 +25,19 @@ export async function authorizeClaims(
   const { unseen } = deps.book.view(groupId)
   const isPossible = ({ rule }: Claim): boolean => unseen.has(ruleKey(rule))
   const parts = [claims.filter((claim) => !isPossible(claim)), claims.filter(isPossible)]
-  await authorizeParts(deps, groupId, parts.flatMap(callsOf), failed, full)
+  await authorizeParts(
+    deps,
+    groupId,
+    parts.flatMap((part) => callsOf(part, deps.ec2.rulesPerCall)),
+    failed,
+    full
+  )
 }
 
-function callsOf(claims: readonly Claim[]): (readonly Claim[])[] {
+function callsOf(claims: readonly Claim[], rulesPerCall: number): (readonly Claim[])[] {
   const calls = []
-  for (let start = 0; start < claims.length; start += MAX_RULES_PER_CALL)
-    calls.push(claims.slice(start, start + MAX_RULES_PER_CALL))
+  for (let start = 0; start < claims.length; start += rulesPerCall)
+    calls.push(claims.slice(start, start + rulesPerCall))
   return calls
 }
 

@@ -70,7 +70,18 @@ export function desiredOf(deps: DecisionDeps, groupId: SecurityGroupId): Desired
   const wanted = desire(groupId, cache.viewsOf(groupId), around)
   const isInName = (key: RuleKey, pod: ObservedPod): boolean =>
     book.view(groupId).owned.some((rule) => ruleKey(rule) === key && rule.description === descriptionOf(deps, pod))
-  return { ...wanted, claims: withoutHeirs(wanted.claims, cache.formerClaims(groupId), isInName) }
+  const claims = withoutHeirs(wanted.claims, cache.formerClaims(groupId), isInName)
+  return { ...wanted, claims: cache.anyVanished() ? withoutGrants(claims, cache) : claims }
+}
+
+/** Nothing new is made for a pod that the watch no longer shows, until the API server has said that it is there. */
+function withoutGrants(claims: ReadonlyMap<RuleKey, Claim>, cache: PodCache): ReadonlyMap<RuleKey, Claim> {
+  return new Map(
+    [...claims].map(([key, claim]) => [
+      key,
+      cache.isVanished(claim.pod.uid) ? { ...claim, authorizable: false } : claim
+    ])
+  )
 }
 
 /** The view may be of a time before the worker before us made its last change. */

@@ -8,7 +8,7 @@ import { describePod } from './description.ts'
 import { HANDLING } from './failures.ts'
 import { isRecent } from './observation.ts'
 import type { Change } from './plan.ts'
-import { Ec2Failure, MAX_RULES_PER_CALL } from './securityGroups.ts'
+import { Ec2Failure } from './securityGroups.ts'
 
 /**
  * Lets rules of ours become what the claims ask for, in one call where EC2 takes them all. Those that it does not let be modified are noted
@@ -20,8 +20,9 @@ export async function modifyRules(
   groupId: SecurityGroupId,
   changes: readonly Change[]
 ): Promise<void> {
-  for (let start = 0; start < changes.length; start += MAX_RULES_PER_CALL) {
-    await modifyBatch(deps, groupId, changes.slice(start, start + MAX_RULES_PER_CALL))
+  const { rulesPerCall } = deps.ec2
+  for (let start = 0; start < changes.length; start += rulesPerCall) {
+    await modifyBatch(deps, groupId, changes.slice(start, start + rulesPerCall))
   }
 }
 

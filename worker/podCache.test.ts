@@ -118,6 +118,16 @@ t.test('what a relist does not show is looked into, not believed', async (t) => 
   t.equal(cache.formerClaims(GROUP).size, 1)
 })
 
+t.test('a pod that comes back as it was touches its groups: nothing was made for it meanwhile', async (t) => {
+  const { cache, taken } = watched()
+  cache.change(podOf('a'), 1)
+  cache.vanish(podOf('a'), 2)
+  taken()
+  t.equal(cache.anyVanished(), true)
+  cache.change(podOf('a'), 3)
+  t.same([cache.anyVanished(), taken()], [false, [GROUP]])
+})
+
 t.test('a deleted event is believed only of a pod whose grace was over and that nothing held', async (t) => {
   const { cache } = watched()
   cache.change(podOf('a'), 1)

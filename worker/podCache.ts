@@ -56,6 +56,8 @@ export interface PodCache {
   /** Pods that ask, or asked when they ended, for something in the group. */
   viewsOf(groupId: SecurityGroupId): PodView[]
   isVanished(uid: string): boolean
+  /** Whether any is, which is seldom. */
+  anyVanished(): boolean
   /** uid of the living pod that holds the address. */
   holder(address: string): string | undefined
   /** Pods that held the address until they ended. */
@@ -275,8 +277,10 @@ export function createPodCache(listener: PodCacheListener): PodCache {
       for (const uid of [...entries.keys()]) if (!seen.has(uid)) vanish(uid, now)
     },
     change(pod, now) {
-      missing.delete(pod.uid)
+      const isBack = missing.delete(pod.uid)
       put(pod, now)
+      // While it was missing, nothing new was made for it.
+      if (isBack) listener.groupsTouched(groupsOf(pod))
     },
     vanish(pod, now) {
       // With grace 0 it has ended, whether it is gone or has merely lost its label.
@@ -315,6 +319,7 @@ export function createPodCache(listener: PodCacheListener): PodCache {
     },
     viewsOf: (groupId) => [...byGroup.get(groupId)].map(viewed).filter((view) => view !== undefined),
     isVanished: (uid) => missing.has(uid),
+    anyVanished: () => missing.size > 0,
     holder(address) {
       const pods = [...byAddress.get(address)].map((uid) => viewed(uid)?.pod).filter((pod) => pod !== undefined)
       return pods.length === 0 ? undefined : pods.reduce(startedLater).uid

@@ -239,7 +239,7 @@ t.test('what another pod claimed and left while the rule was being revoked is no
   const deps = {
     book,
     cache,
-    ec2: { revoke, turn: () => Promise.resolve({ waited: 0 }) } as unknown as EndingDeps['ec2'],
+    ec2: { revoke, rulesPerCall: 1000, turn: () => Promise.resolve({ waited: 0 }) } as unknown as EndingDeps['ec2'],
     claimsOf: () => new Map(),
     clusterId: 'demo',
     logger: pino({ level: 'silent' }),

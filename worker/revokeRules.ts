@@ -5,7 +5,7 @@ import { listRules } from './apply.ts'
 import type { ApplyDeps } from './apply.ts'
 import { HANDLING } from './failures.ts'
 import { isRecent } from './observation.ts'
-import { Ec2Failure, MAX_RULES_PER_CALL } from './securityGroups.ts'
+import { Ec2Failure } from './securityGroups.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
 /**
@@ -17,8 +17,9 @@ export async function revokeRules(
   groupId: SecurityGroupId,
   rules: readonly ObservedRule[]
 ): Promise<void> {
-  for (let start = 0; start < rules.length; start += MAX_RULES_PER_CALL) {
-    await revokeBatch(deps, groupId, rules.slice(start, start + MAX_RULES_PER_CALL))
+  const { rulesPerCall } = deps.ec2
+  for (let start = 0; start < rules.length; start += rulesPerCall) {
+    await revokeBatch(deps, groupId, rules.slice(start, start + rulesPerCall))
   }
 }
 

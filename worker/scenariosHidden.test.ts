@@ -85,3 +85,37 @@ t.test(
     t.same(held(world), ['10.64.0.4/32'], 'until the pod names another')
   }
 )
+
+/** One that is gone by the next list, and one that started later at its address and has ended by then. */
+async function vanished(world: World): Promise<void> {
+  world.restart()
+  await runPod(world, 'gone', '10.64.0.1')
+  await world.clock.advance(1000)
+  await runPod(world, 'later', '10.64.0.1', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:80' })
+  await world.clock.advance(15_000)
+  world.cluster.breakWatches()
+}
+
+t.test('nothing is made for a pod that a list lacks before the API server has said that it is there', async (t) => {
+  const world = createWorld([GROUP])
+  await vanished(world)
+  const marks = { finalized: false, heldByFinalizer: false, gracePeriodSeconds: 0 }
+  world.cluster.edit('gone', { ...marks, deletionTimestamp: world.clock.now() })
+  world.cluster.edit('later', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  world.ec2.calls.clear()
+  world.cluster.relist()
+  await world.clock.advance(5000)
+  t.same(held(world), [])
+  t.notOk(world.ec2.calls.has('AuthorizeSecurityGroupIngress'))
+  t.notOk(world.cluster.named('later')?.finalized)
+})
+
+t.test('it gets its rules once the API server has said so', async (t) => {
+  const world = createWorld([GROUP])
+  await vanished(world)
+  world.cluster.edit('gone', { labelled: false })
+  world.cluster.edit('later', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  world.cluster.relist()
+  await world.clock.advance(5000)
+  t.same(held(world), ['10.64.0.1/32'])
+})

@@ -50,6 +50,8 @@ export interface Turn {
 
 /** Every verb throws {@link Ec2Failure}. Times are milliseconds of the clock that the adapter was given. */
 export interface SecurityGroups {
+  /** So many rules one call changes at most. */
+  readonly rulesPerCall: number
   /** All ingress rules of the groups, ours and foreign ones. @param known by id, to come back as they are where nothing has changed */
   readRules(groupIds: readonly SecurityGroupId[], known?: KnownRules): Promise<RulesRead>
   /** All ingress rules, in whatever group, that carry our owner tag or that of another cluster with our id. @param known as above */
@@ -57,7 +59,7 @@ export interface SecurityGroups {
   readGroups(groupIds: readonly SecurityGroupId[]): Promise<readonly ObservedGroup[]>
   /** Waits for the turn of a call of that name, which must be made at once, or not at all. */
   turn(verb: 'authorize' | 'modify' | 'revoke'): Promise<Turn>
-  /** All or nothing. At most {@link MAX_RULES_PER_CALL} rules, each but once. @param turn else it is waited for, here as in the next two */
+  /** All or nothing. At most {@link rulesPerCall} rules, each but once. @param turn else it is waited for, here as in the next two */
   authorize(groupId: SecurityGroupId, rules: readonly NewRule[], turn?: Turn): Promise<readonly ObservedRule[]>
   /** All or nothing. The rules keep ids, tags and their places in the quota; a description that is left out is gone. */
   modify(
@@ -68,9 +70,6 @@ export interface SecurityGroups {
   /** All or nothing, by rule id. */
   revoke(groupId: SecurityGroupId, ruleIds: readonly string[], turn?: Turn): Promise<void>
 }
-
-/** EC2's own limit is not documented; AWS's controllers send 1000 (aws-controllers-k8s/ec2-controller#227). */
-export const MAX_RULES_PER_CALL = 1000
 
 /** A call to EC2 that failed, in our terms. */
 export class Ec2Failure extends Error {

@@ -87,6 +87,8 @@ export class WorldCluster {
   nodeless = false
   readonly nodes = new Set(['node-0'])
   #nodesShown: ReadonlySet<string> | undefined
+  /** Changes of nodes, and until when the watches did not show them. */
+  #nodeNews: { readonly change: number; readonly from: number; until: number }[] = []
   #nodeChanges = 0
   #nodeChangeShown = 0
   watchDelay = 30
@@ -158,6 +160,7 @@ export class WorldCluster {
     this.#nodesShown = before
     const nodes = new Set(this.nodes)
     const change = ++this.#nodeChanges
+    this.#nodeNews.push({ change, from: this.#clock.now(), until: Infinity })
     let isLate = false
     const arrive = (): void => {
       if (this.down) {
@@ -168,6 +171,7 @@ export class WorldCluster {
       if (change < this.#nodeChangeShown || (isLate && change < this.#nodeChanges)) return
       this.#nodeChangeShown = change
       this.#nodesShown = nodes
+      for (const news of this.#nodeNews) if (news.change <= change) news.until = Math.min(news.until, this.#clock.now())
       for (const { cache, wallClock } of this.#watches.values()) cache.reviewNodes(nodes, wallClock())
     }
     this.#clock.after(this.watchDelay, arrive)
@@ -199,8 +203,8 @@ export class WorldCluster {
   asOf(cache: Cache, when = this.#clock.now()): number {
     const watch = this.#watches.get(cache)
     if (watch === undefined) return -Infinity
-    const late = watch.gaps.filter(({ from, until }) => from <= when && when < until).map(({ from }) => from)
-    return Math.min(when, this.#deafFrom(watch), ...late)
+    const late = [...watch.gaps, ...this.#nodeNews].filter(({ from, until }) => from <= when && when < until)
+    return Math.min(when, this.#deafFrom(watch), ...late.map(({ from }) => from))
   }
 
   /** Whether the pod was shown with the address at some time. */

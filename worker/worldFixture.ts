@@ -83,7 +83,8 @@ export function createWorld(
   groups: readonly SecurityGroupId[],
   environment: Record<string, string> = {},
   level = 'silent',
-  limits?: Readonly<Record<Action, Limit>>
+  limits?: Readonly<Record<Action, Limit>>,
+  rulesPerCall = 1000
 ): World {
   const clock = new WorldClock()
   const ec2 = new WorldEc2(clock, groups)
@@ -141,7 +142,7 @@ export function createWorld(
     })
     const worker = createWorker({
       settings: settingsOf({ ...environment, ...more }),
-      ec2: ec2SecurityGroups(calls, { clusterId: CLUSTER_ID, owner: OWNER, now: () => clock.now() }),
+      ec2: ec2SecurityGroups(calls, { clusterId: CLUSTER_ID, owner: OWNER, now: () => clock.now(), rulesPerCall }),
       cluster: whileLeading(cluster.cluster(caller), () => !world.leaseInDoubt),
       mayUse: cluster.mayUse(caller),
       nodes: { names: () => cluster.nodesShown, addresses: () => new Set() },

@@ -10,6 +10,7 @@ const setting: fc.Arbitrary<Setting> = fc.record({
   tight: fc.constantFrom(false, false, false, true),
   quota: fc.constantFrom(60, 60, 60, 5, 3),
   pageSize: fc.constantFrom(1000, 2, 1),
+  rulesPerCall: fc.constantFrom(1000, 1000, 2, 1),
   watchDelay: fc.constantFrom(30, 5, 400, 3000),
   standby: fc.boolean()
 })

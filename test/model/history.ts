@@ -51,7 +51,7 @@ export async function live({ setting, steps }: History, level = 'silent'): Promi
 }
 
 function stageOf(setting: Setting, level: string): Stage {
-  const world = createWorld(GROUPS, ENVIRONMENT, level, setting.tight ? TIGHT : undefined)
+  const world = createWorld(GROUPS, ENVIRONMENT, level, setting.tight ? TIGHT : undefined, setting.rulesPerCall)
   const { clock, cluster, ec2 } = world
   const chance = chanceOf(setting.seed)
   clock.random = chance

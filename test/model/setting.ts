@@ -11,6 +11,8 @@ export interface Setting {
   /** Rules of one family that a group holds. */
   readonly quota: number
   readonly pageSize: number
+  /** Rules that one call changes at most. */
+  readonly rulesPerCall: number
   /** How late a watch is, in milliseconds. */
   readonly watchDelay: number
   /** A second worker watches, and takes over. */

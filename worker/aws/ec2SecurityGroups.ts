@@ -37,9 +37,16 @@ export interface Identity {
   /** `<cluster id>/<uid of the kube-system namespace>` */
   readonly owner: string
   readonly now: () => number
+  readonly rulesPerCall?: number
 }
 
-export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity): SecurityGroups {
+/** EC2's own limit is not documented; AWS's controllers send 1000 (aws-controllers-k8s/ec2-controller#227). */
+const RULES_PER_CALL = 1000
+
+export function ec2SecurityGroups(
+  ec2: Ec2,
+  { clusterId, owner, now, rulesPerCall = RULES_PER_CALL }: Identity
+): SecurityGroups {
   /** Each page is taken into `rules` as it comes: of tens of thousands of rows only one page is held at a time. */
   const readPages = async (
     filter: Filter,
@@ -64,6 +71,8 @@ export function ec2SecurityGroups(ec2: Ec2, { clusterId, owner, now }: Identity)
   }
 
   return {
+    rulesPerCall,
+
     async readRules(groupIds, known = NOTHING) {
       const startedAt = now()
       const toRule = createRowReader(owner, known)
