@@ -140,6 +140,7 @@ t.test('a poisoned rule is told on its own pod, and keeps none of the others out
   const made: string[] = []
   let calls = 0
   const ec2 = {
+    rulesPerCall: 1000,
     turn: () => Promise.resolve({ waited: 0 }),
     authorize(_groupId: SecurityGroupId, rules: readonly NewRule[]) {
       calls += 1
