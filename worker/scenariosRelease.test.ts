@@ -184,3 +184,18 @@ t.test(
     t.equal(world.cluster.named('later')?.finalized, false)
   }
 )
+
+t.test('who ended with its node waits for no other sweep when the API server failed the first one', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(30_000)
+  world.cluster.removeNode('node-0')
+  world.cluster.nodeless = true
+  await world.clock.advance(45_000)
+  t.same(rulesIn(world), ['10.64.0.1/32 443'], 'nobody could tell')
+  world.cluster.nodeless = false
+  await world.clock.advance(6000)
+  t.same(rulesIn(world), [])
+  t.notOk(world.cluster.named('a')?.finalized)
+})

@@ -40,6 +40,8 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   let failures = 0
   let firstAt = Infinity
   let overlookedAt = -Infinity
+  let cancelNodes: (() => void) | undefined
+  let nodesAgain: Promise<void> = Promise.resolve()
 
   /** @returns the delay until the next sweep */
   const readEc2 = async (): Promise<number> => {
@@ -85,12 +87,26 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     }
   }
 
+  /** What ended with its node must not wait for another sweep because the API server failed once. */
+  const lookForNodes = async (): Promise<void> => {
+    cancelNodes?.()
+    try {
+      await sweepNodes(deps)
+    } catch (err) {
+      logger.error({ err }, 'nodes could not be looked for')
+      if (stopped) return
+      cancelNodes = timers.after(AFTER_FAILURE, () => {
+        nodesAgain = lookForNodes()
+      })
+    }
+  }
+
   const sweep = async (): Promise<void> => {
     let next = AFTER_FAILURE
     try {
       await passOverPods()
       // Before EC2, so that who has just begun to lead takes no pod of a lost node for the holder of another's address.
-      await sweepNodes(deps).catch((err: unknown) => logger.error({ err }, 'nodes could not be looked for'))
+      await lookForNodes()
       next = await readEc2()
       deps.onDone(failures === 0 ? 'success' : 'error')
     } catch (err) {
@@ -113,7 +129,8 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     async stop() {
       stopped = true
       cancel?.()
-      await running
+      cancelNodes?.()
+      await Promise.all([running, nodesAgain])
     }
   }
 }
