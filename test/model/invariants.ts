@@ -72,6 +72,8 @@ export class Invariants {
   readonly #unclaimedSince = new Map<string, number>()
   /** Since when a rule has been asked for and not there. */
   readonly #missingSince = new Map<Place, number>()
+  /** Since when a rule has been asked for by a pod that is shadowed. */
+  readonly #shadowedSince = new Map<string, number>()
   /** Rules that may not be taken away, and from whom. */
   #kept: ReadonlyMap<Place, ReadonlyMap<string, Kept>> = new Map()
   /** When each pod asked for a rule last. */
@@ -220,8 +222,13 @@ export class Invariants {
       for (const [place, askings] of asked) {
         if (!place.startsWith(groupId) || present.has(place)) continue
         const served = askings.filter(
-          ({ disputed, permittedSince, pod, reported }) =>
-            reported && !disputed && permittedSince !== undefined && pod.finalized && pod.labelled
+          (asking) =>
+            asking.reported &&
+            !asking.disputed &&
+            asking.permittedSince !== undefined &&
+            asking.pod.finalized &&
+            asking.pod.labelled &&
+            !this.#isNewlyShadowed(place, asking)
         )
         if (served.length === 0 || this.#isFull(groupId, place, rules.values())) continue
         missing.add(place)
@@ -234,6 +241,13 @@ export class Invariants {
       }
     }
     for (const place of this.#missingSince.keys()) if (!missing.has(place)) this.#missingSince.delete(place)
+  }
+
+  /** No sweep need have found that the other pod's node is gone. */
+  #isNewlyShadowed(place: Place, { pod, shadowed }: Asking): boolean {
+    const now = this.#world.clock.now()
+    note(this.#shadowedSince, `${pod.uid} ${place}`, shadowed, now)
+    return shadowed && now < Math.max(this.illAt, this.#shadowedSince.get(`${pod.uid} ${place}`) ?? now) + REPAIRED
   }
 
   #isFull(_groupId: SecurityGroupId, place: Place, rules: Iterable<ObservedRule>): boolean {
@@ -317,7 +331,7 @@ export class Invariants {
 
   /** @param kept it was so before, and known: who is refused keeps what he has, and inherits nothing */
   #mayKeep(asking: Asking, kept: boolean): boolean {
-    const { address, disputed, permittedBefore, permittedSince, pod, refusedSince, reported } = asking
+    const { address, permittedBefore, permittedSince, pod, refusedSince, reported } = asking
     const now = this.#world.clock.now()
     const cache = this.#world.leader()?.worker.cache
     const seen = reported || (cache !== undefined && this.#world.cluster.hasShown(cache, pod.uid, address))
@@ -325,7 +339,7 @@ export class Invariants {
       permittedSince === undefined
         ? kept && refusedSince !== undefined && now < refusedSince + CONFIRMED && permittedBefore > WITHDRAWN
         : now > Math.max(permittedSince, this.#unansweredAt) + WITHDRAWN
-    return seen && may && !disputed && pod.finalized && pod.labelled
+    return seen && may && !asking.disputed && !asking.shadowed && pod.finalized && pod.labelled
   }
 
   #lookAtEffects(): void {

@@ -38,6 +38,8 @@ export interface Asking {
   readonly permittedBefore: number
   /** Another living pod may hold the address instead. */
   readonly disputed: boolean
+  /** A pod that started later names the address, and has ended with its node: until a sweep finds that, it counts as the holder. */
+  readonly shadowed: boolean
 }
 
 /** `<group> <rule key>` */
@@ -190,6 +192,7 @@ export class Truth {
             address,
             reported: pod.addresses.includes(address),
             disputed,
+            shadowed: this.#isShadowed(pod, address),
             ...this.#standing(pod, groupId)
           }
           for (const rule of rulesOf(pod.declaration.requests, groupId, [address])) {
@@ -202,6 +205,17 @@ export class Truth {
       }
     }
     return found
+  }
+
+  #isShadowed(pod: ObservedPod, address: string): boolean {
+    return [...this.#world.cluster.pods.values()].some(
+      (other) =>
+        !this.isLiving(other) &&
+        other.labelled &&
+        endShown(other, this.#world.clock.now()) === undefined &&
+        this.addressesOf(other).has(address) &&
+        startedLater(other, pod) === other
+    )
   }
 
   isPermitted(pod: ObservedPod, groupId: SecurityGroupId): boolean {
