@@ -3,7 +3,7 @@ import { causeOf, cut, describeValue, describeViolation } from '../shared/violat
 import { auditAnnotations } from './audit.ts'
 import { look, MalformedReview } from './json.ts'
 import type { Place } from './json.ts'
-import type { Forbidden, Invalid, PatchOperation, Verdict } from './verdict.ts'
+import type { Allowed, Forbidden, Invalid, PatchOperation, Verdict } from './verdict.ts'
 
 export interface AdmissionRequest {
   readonly uid: string
@@ -104,10 +104,20 @@ export function encode(request: AdmissionRequest, verdict: Verdict): AdmissionRe
 /** The text of {@link encode}. The answer that nearly all reviews get has little in it, and is put together by hand. */
 export function print(request: AdmissionRequest, verdict: Verdict): string {
   if (verdict.kind !== 'allowed' || verdict.warnings.length > 0) return JSON.stringify(encode(request, verdict))
-  const uid = JSON.stringify(request.uid)
+  return `{"apiVersion":"${API_VERSION}","kind":"AdmissionReview","response":{"uid":${JSON.stringify(request.uid)}${printAllowed(verdict)}`
+}
+
+/** Of verdicts, what follows the uid: most reviews share theirs with others. */
+const printed = new WeakMap<Allowed, string>()
+
+function printAllowed(verdict: Allowed): string {
+  const known = printed.get(verdict)
+  if (known !== undefined) return known
   const audit = JSON.stringify(auditAnnotations(verdict))
   const patch = verdict.patch.length === 0 ? '' : `,"patchType":"JSONPatch","patch":"${printPatch(verdict.patch)}"`
-  return `{"apiVersion":"${API_VERSION}","kind":"AdmissionReview","response":{"uid":${uid},"auditAnnotations":${audit},"allowed":true${patch}}}`
+  const text = `,"auditAnnotations":${audit},"allowed":true${patch}}}`
+  printed.set(verdict, text)
+  return text
 }
 
 /** An empty patch must go without its type. */

@@ -18,6 +18,17 @@ t.test('absent, null and there', async (t) => {
   )
 })
 
+t.test('the texts of a list, or those under a key of its objects', async (t) => {
+  const place = look({ list: ['x', null, 'y'], objects: [{ a: 'x' }, null, {}, { a: 'y' }], bad: ['x', 1] }, '')
+  t.same(place.at('list').texts(), ['x', 'y'])
+  t.same(place.at('objects').texts('a'), ['x', 'y'])
+  t.same(place.at('nothing').texts(), [])
+  t.throws(() => place.texts(), new MalformedReview('body must be a list'))
+  t.throws(() => place.at('bad').texts(), new MalformedReview('bad[1] must be a string'))
+  t.throws(() => place.at('list').texts('a'), new MalformedReview('list[0] must be an object'))
+  t.throws(() => place.at('objects').texts(), new MalformedReview('objects[0] must be a string'))
+})
+
 t.test('what has the wrong type is named by its path', async (t) => {
   const place = look({ a: { b: 1, c: { d: 2 } }, list: [{ e: [] }] }, '')
   const cases: [() => unknown, string][] = [

@@ -19,6 +19,8 @@ export interface Place {
   boolean(): boolean | undefined
   /** A map from string to string; empty when absent. */
   strings(): Readonly<Record<string, string>>
+  /** Of a list of strings, or of objects that have one under the key; what has none is left out. Empty when absent. */
+  texts(key?: string): readonly string[]
   /** Empty when absent. One at a time, as a list may have millions and each place takes more memory than its text. */
   list(): Iterable<Place>
 }
@@ -54,6 +56,8 @@ function countBrackets(text: string): number {
 export function look(value: unknown, path: string): Place {
   return new Spot(value, path, undefined)
 }
+
+const NO_TEXTS: readonly string[] = []
 
 /** A class, and a path that is only put together when it is asked for: every review makes dozens of these. */
 class Spot implements Place {
@@ -104,6 +108,24 @@ class Spot implements Place {
     if (!isRecord(held)) throw this.#expect('a map of strings')
     for (const key of Object.keys(held)) if (typeof held[key] !== 'string') throw this.#expect('a map of strings')
     return held as Record<string, string>
+  }
+
+  texts(key?: string): readonly string[] {
+    const held = this.value
+    if (held === undefined) return NO_TEXTS
+    if (!Array.isArray(held)) throw this.#expect('a list')
+    const found: string[] = []
+    for (let index = 0; index < held.length; index++) {
+      const item: unknown = held[index]
+      const text = typeof item === 'string' && key === undefined ? item : this.#textOf(item, index, key)
+      if (text !== undefined) found.push(text)
+    }
+    return found
+  }
+
+  #textOf(item: unknown, index: number, key: string | undefined): string | undefined {
+    const place = new Spot(item, `[${index}]`, this)
+    return key === undefined ? place.string() : place.text(key)
   }
 
   list(): Iterable<Place> {

@@ -20,30 +20,56 @@ export function mutate(request: AdmissionRequest): Verdict {
   // The API server refuses new finalizers on an object that is being deleted, and an ended pod holds no address.
   if (pod.mirror || !pod.living) return ALLOWED
   if (!Object.keys(pod.annotations).some(isOurs))
-    return pod.finalizers.includes(FINALIZER) ? { ...ALLOWED, patch: addLabel(pod) } : ALLOWED
+    return pod.finalizers.includes(FINALIZER) ? adding('there', stateOfLabel(pod), 'there') : ALLOWED
   const gate = operation === 'CREATE' && pod.annotations[READINESS_GATE_KEY] === 'true'
-  return { ...ALLOWED, patch: [...addFinalizer(pod), ...addLabel(pod), ...(gate ? addGate(pod) : [])] }
+  return adding(
+    stateOf(pod.finalizers, FINALIZER),
+    stateOfLabel(pod),
+    gate ? stateOf(pod.readinessGates, CONDITION) : 'there'
+  )
 }
 
-function addFinalizer({ finalizers }: Pod): PatchOperation[] {
-  return finalizers.includes(FINALIZER) ? [] : [append('/metadata/finalizers', finalizers.length, FINALIZER)]
+/** Of what we add to a list or map: it is there, or else the list is or is not empty. */
+type State = 'there' | 'first' | 'more'
+
+function stateOf(list: readonly string[], entry: string): State {
+  if (list.length === 0) return 'first'
+  return list.includes(entry) ? 'there' : 'more'
 }
 
-function addLabel({ labels }: Pod): PatchOperation[] {
-  if (labels[MANAGED_LABEL] === MANAGED_VALUE) return []
-  if (Object.keys(labels).length === 0)
-    return [{ op: 'add', path: '/metadata/labels', value: { [MANAGED_LABEL]: MANAGED_VALUE } }]
-  return [{ op: 'add', path: `/metadata/labels/${escape(MANAGED_LABEL)}`, value: MANAGED_VALUE }]
+function stateOfLabel({ labels }: Pod): State {
+  if (labels[MANAGED_LABEL] === MANAGED_VALUE) return 'there'
+  return Object.keys(labels).length === 0 ? 'first' : 'more'
 }
 
-function addGate({ readinessGates }: Pod): PatchOperation[] {
-  if (readinessGates.includes(CONDITION)) return []
-  return [append('/spec/readinessGates', readinessGates.length, { conditionType: CONDITION })]
+/** Each verdict that there can be, once: nearly all pods get the same, and who puts it into words knows it again. */
+const verdicts = new Map<string, Verdict>()
+
+function adding(finalizer: State, label: State, gate: State): Verdict {
+  const which = `${finalizer} ${label} ${gate}`
+  const known = verdicts.get(which)
+  if (known !== undefined) return known
+  const patch = [
+    ...append(finalizer, '/metadata/finalizers', FINALIZER),
+    ...addLabel(label),
+    ...append(gate, '/spec/readinessGates', { conditionType: CONDITION })
+  ]
+  const verdict = { ...ALLOWED, patch }
+  verdicts.set(which, verdict)
+  return verdict
+}
+
+function addLabel(label: State): PatchOperation[] {
+  if (label === 'there') return []
+  return label === 'first'
+    ? [{ op: 'add', path: '/metadata/labels', value: { [MANAGED_LABEL]: MANAGED_VALUE } }]
+    : [{ op: 'add', path: `/metadata/labels/${escape(MANAGED_LABEL)}`, value: MANAGED_VALUE }]
 }
 
 /** `/-` needs a list to be there. */
-function append(path: string, length: number, value: unknown): PatchOperation {
-  return length === 0 ? { op: 'add', path, value: [value] } : { op: 'add', path: `${path}/-`, value }
+function append(state: State, path: string, value: unknown): PatchOperation[] {
+  if (state === 'there') return []
+  return state === 'first' ? [{ op: 'add', path, value: [value] }] : [{ op: 'add', path: `${path}/-`, value }]
 }
 
 /** RFC 6901; no name of ours has a `~`. */

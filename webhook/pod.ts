@@ -94,18 +94,9 @@ function readShape(place: Place, base: string): PodShape {
     base,
     annotations: metadata.at('annotations').strings(),
     labels: metadata.at('labels').strings(),
-    finalizers: texts(metadata.at('finalizers').list()),
-    readinessGates: texts(spec.at('readinessGates').list(), (gate) => gate.at('conditionType')),
+    finalizers: metadata.at('finalizers').texts(),
+    readinessGates: spec.at('readinessGates').texts('conditionType'),
     hostNetwork: spec.at('hostNetwork').boolean() ?? false,
     serviceAccount: account === '' ? UNNAMED_SERVICE_ACCOUNT : account
   }
-}
-
-function texts(places: Iterable<Place>, of = (place: Place): Place => place): string[] {
-  const found: string[] = []
-  for (const place of places) {
-    const text = of(place).string()
-    if (text !== undefined) found.push(text)
-  }
-  return found
 }

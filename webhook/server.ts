@@ -7,11 +7,11 @@ import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from '../shared/logger.ts'
 import { createBodyReader } from './body.ts'
-import { rememberDeclarations } from './declarations.ts'
 import { answerReviews, PATIENCE_MS } from './exchange.ts'
 import type { Answering, ReviewOptions } from './exchange.ts'
 import { mutate } from './mutation.ts'
 import { boundPipelines } from './pipeline.ts'
+import { rememberVerdicts } from './remembered.ts'
 import { validate } from './validation.ts'
 import { boundWaiting } from './waiting.ts'
 
@@ -86,7 +86,7 @@ export function buildServer(options: ServerOptions): WebhookServer {
     reply.code(404).type('text/plain').send('try POST /mutate or /validate\n')
   )
   route(app, '/mutate', answerReviews(context, '/mutate', mutate))
-  const validation = { rulesPerGroup: options.rulesPerGroup, declare: rememberDeclarations() }
+  const validation = { rulesPerGroup: options.rulesPerGroup, recall: rememberVerdicts() }
   route(
     app,
     '/validate',

@@ -1,6 +1,5 @@
 /** The decision: is what this request leaves behind well-formed, and whose permission does it need? Pure. */
 import { changedKeys, ourKeys, parseAnnotations } from '../shared/annotation.ts'
-import type { Annotations, Declaration } from '../shared/annotation.ts'
 import { readKey } from '../shared/annotationKey.ts'
 import { CONDITION, FINALIZER, MANAGED_LABEL, MANAGED_VALUE, PREFIX, READINESS_GATE_KEY } from '../shared/names.ts'
 import { annotationField } from '../shared/violation.ts'
@@ -11,14 +10,15 @@ import type { AdmissionRequest } from './admissionReview.ts'
 import { countPods, hasController, readPod, readTemplate, WORKLOADS } from './pod.ts'
 import type { Pod, PodShape } from './pod.ts'
 import { warnOfShare } from './quotaShare.ts'
+import type { Recall } from './remembered.ts'
 import { ALLOWED } from './verdict.ts'
 import type { Need, Verdict } from './verdict.ts'
 
 export interface ValidationOptions {
   /** EC2's quota: how many rules of one address family a group holds. */
   readonly rulesPerGroup: number
-  /** Reads all annotations of ours, perhaps from memory; {@link parseAnnotations} when absent. */
-  readonly declare?: (annotations: Annotations) => Declaration
+  /** Gives verdicts on new pods from memory; each is judged when absent. */
+  readonly recall?: Recall
 }
 
 /**
@@ -42,10 +42,17 @@ function validatePod(request: AdmissionRequest, options: ValidationOptions): Ver
   if (pod.mirror) return ALLOWED
   const old = before(request, (place) => readPod(place, false))
   const changed = changedKeys(old?.annotations, pod.annotations)
-  const stamp = pod.living ? unstamped(pod) : []
-  const about = { changed, isNew: old === undefined, unstamped: stamp, unpermitted: 'deny', pods: 1 } as const
-  const verdict = judge(request, pod, about, options)
-  const tooLate = old !== undefined && asksForGate(pod) && !asksForGate(old) && !pod.readinessGates.includes(CONDITION)
+  const stamp = pod.living ? unstamped(pod) : NONE
+  if (changed.length === 0) return ALLOWED
+  const judgePod = (): Verdict =>
+    judge(request, pod, { changed, isNew: old === undefined, unstamped: stamp, unpermitted: 'deny', pods: 1 }, options)
+  if (old === undefined) {
+    const { annotations, hostNetwork, serviceAccount } = pod
+    if (options.recall === undefined || hostNetwork || stamp.length > 0) return judgePod()
+    return options.recall({ namespace: request.namespace, serviceAccount, keys: changed, annotations }, judgePod)
+  }
+  const verdict = judgePod()
+  const tooLate = asksForGate(pod) && !asksForGate(old) && !pod.readinessGates.includes(CONDITION)
   return tooLate ? { ...verdict, warnings: [...verdict.warnings, GATE_TOO_LATE] } : verdict
 }
 
@@ -120,12 +127,12 @@ function judge(
   request: AdmissionRequest,
   shape: PodShape,
   about: Circumstances,
-  { declare = parseAnnotations, rulesPerGroup }: ValidationOptions
+  { rulesPerGroup }: ValidationOptions
 ): Verdict {
   const { changed, isNew, unpermitted } = about
   if (changed.length === 0) return ALLOWED
   expectName(shape.serviceAccount, 'serviceAccountName')
-  const declared = isNew ? declare(shape.annotations) : parseAnnotations(shape.annotations, new Set(changed))
+  const declared = parseAnnotations(shape.annotations, isNew ? undefined : new Set(changed))
   const added = isNew ? changed : changed.filter((key) => Object.hasOwn(shape.annotations, key))
   const violations = declared.violations.map((violation) => below(shape.base, violation))
   if (added.includes(READINESS_GATE_KEY) && waitsForNothing(shape)) violations.push(gateOfNothing(shape.base))
@@ -168,8 +175,11 @@ function onHostNetwork(base: string): Violation {
   return { reason: 'HostNetwork', key: field, field, value: 'true', message }
 }
 
+const NONE: readonly Violation[] = []
+
 /** Only seen when another webhook ran after ours, or took away what ours had added. */
-function unstamped(pod: Pod): Violation[] {
+function unstamped(pod: Pod): readonly Violation[] {
+  if (pod.labels[MANAGED_LABEL] === MANAGED_VALUE && pod.finalizers.includes(FINALIZER)) return NONE
   const violations: Violation[] = []
   const add = (field: string, value: string, what: string): void => {
     const message = `pods with annotations of '${PREFIX}' must have ${what}, which kube-sg adds itself; does another webhook remove it or add the annotation later?`

@@ -71,7 +71,15 @@ export function askPermissions(api: Pick<Connection, 'request'>, options: Permis
     return permitted
   }
 
-  const keyOf = (use: Use): string => `${use.namespace}/${use.serviceAccount}/${use.groupId}`
+  // The same objects come again and again, and putting their key together costs more than all else of a question that is known.
+  const keys = new WeakMap<Use, string>()
+  const keyOf = (use: Use): string => {
+    const known = keys.get(use)
+    if (known !== undefined) return known
+    const key = `${use.namespace}/${use.serviceAccount}/${use.groupId}`
+    keys.set(use, key)
+    return key
+  }
   const recall = (key: string): boolean | undefined => {
     const answer = answers.get(key)
     return answer !== undefined && now() < answer.until ? answer.permitted : undefined

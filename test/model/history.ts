@@ -113,7 +113,9 @@ async function comeToRest(stage: Stage): Promise<void> {
   // A low quota is tried again now and then, and what finds room then is a change; so is the rule of a pod that hides its address, or
   // whose address a pod without our label reports too: it may be made late, for nobody can tell that it should be there.
   const hidden = [...world.cluster.pods.values()].some(
-    (pod) => truth.isLiving(pod) && [...truth.addressesOf(pod)].some((address) => !pod.addresses.includes(address))
+    (pod) =>
+      truth.isLiving(pod) &&
+      (truth.hasLost(pod.uid) || [...truth.addressesOf(pod)].some((address) => !pod.addresses.includes(address)))
   )
   const disputed = [...truth.asked().values()].some((askings) => askings.some((asking) => asking.disputed))
   if (effects > before && !invariants.lowQuota && !hidden && !disputed)

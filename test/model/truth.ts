@@ -115,6 +115,11 @@ export class Truth {
     return this.#holdings.get(uid)?.held.get(address) ?? Infinity
   }
 
+  /** It hid an address when another pod came to name it: who cannot see that one goes on taking it for the holder. */
+  hasLost(uid: string): boolean {
+    return (this.#holdings.get(uid)?.lost.size ?? 0) > 0
+  }
+
   /** Since when the pod's status hides an address. */
   hidSince(uid: string): number {
     return this.#holdings.get(uid)?.blankSince ?? Infinity
