@@ -140,7 +140,7 @@ async function measureMemory(arena: Arena, most: number): Promise<Row[]> {
   const row = (first: number, than: string): Row => ({
     measure: `resident memory after ${most.toLocaleString('en')} reviews, of that after ${than}`,
     goal: '1.0',
-    value: `${(last / first).toFixed(2)} (${last.toFixed(0)} of ${first.toFixed(0)} MB)`
+    value: `${(last / first).toFixed(2)} (${last.toFixed(0)} of ${first.toFixed(0)} MiB)`
   })
   return [row(early, '10,000'), row(warm, '100,000')]
 }

@@ -5,7 +5,7 @@ import { eventually } from '../bed/bed.ts'
 import { startLargeCluster, workerCalls } from './largeCluster.ts'
 import type { LargeCluster } from './largeCluster.ts'
 import type { StandInPod } from './standInPods.ts'
-import { inMebibytes } from './table.ts'
+import { inMegabytes } from './table.ts'
 import type { BenchOptions, Row, Section } from './table.ts'
 import type { BenchedWorker } from './workerProcess.ts'
 
@@ -77,20 +77,20 @@ async function measure(
   const over = `over ${minutes} min of churn`
   const goals = { heap: '< 60 MB', rss: '< 200 MB' }
   return [
-    { measure: `heap after a collection, most ${over}`, goal: goals.heap, value: inMebibytes(Math.max(...heap)) },
+    { measure: `heap after a collection, most ${over}`, goal: goals.heap, value: inMegabytes(Math.max(...heap)) },
     {
       measure: `heap after a collection, one after the other ${over}`,
       goal: 'flat',
-      value: heap.map(inMebibytes).join(', ')
+      value: heap.map(inMegabytes).join(', ')
     },
-    { measure: `RSS, mean ${over}`, goal: goals.rss, value: inMebibytes(mean(rss)) },
-    { measure: `RSS, most ${over}`, goal: goals.rss, value: inMebibytes(Math.max(...rss)) },
+    { measure: `RSS, mean ${over}`, goal: goals.rss, value: inMegabytes(mean(rss)) },
+    { measure: `RSS, most ${over}`, goal: goals.rss, value: inMegabytes(Math.max(...rss)) },
     {
       measure: `RSS, mean of the last quarter ${over} against the first`,
       goal: 'flat',
-      value: `${inMebibytes(mean(rss.slice(-quarter)))} against ${inMebibytes(mean(rss.slice(0, quarter)))}`
+      value: `${inMegabytes(mean(rss.slice(-quarter)))} against ${inMegabytes(mean(rss.slice(0, quarter)))}`
     },
-    { measure: 'RSS, most from the start through two sweeps', goal: '', value: inMebibytes(sinceStart) },
+    { measure: 'RSS, most from the start through two sweeps', goal: '', value: inMegabytes(sinceStart) },
     {
       measure: 'pods replaced, status changes beside, CPU, calls to EC2, each a minute',
       goal: '',
@@ -108,7 +108,7 @@ async function sample(worker: BenchedWorker, minutes: number, tell: (line: strin
     measured.rss.push(await rssOf(worker.pid, 'VmRSS'))
     if (Date.now() < startedAt + (measured.heap.length + 1) * each) continue
     measured.heap.push(await worker.heap())
-    tell(`heap ${inMebibytes(measured.heap.at(-1) ?? NaN)}, RSS before ${inMebibytes(measured.rss.at(-1) ?? NaN)}`)
+    tell(`heap ${inMegabytes(measured.heap.at(-1) ?? NaN)}, RSS before ${inMegabytes(measured.rss.at(-1) ?? NaN)}`)
   }
   return measured
 }

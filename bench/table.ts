@@ -45,4 +45,4 @@ export function quantileOf(values: readonly number[], quantile: number): number 
 
 export const inSeconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(2)} s`
 
-export const inMebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
+export const inMegabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`

@@ -108,9 +108,7 @@ async function run(
     logger,
     onLost: (count) => metrics.eventsLost(count)
   })
-  const nodes = watchNodes({ connection, logger, now: wallClock, metrics }, () =>
-    worker.cache.reviewNodes(nodes.names(), wallClock())
-  )
+  const nodes = watchNodes({ connection, logger, now: wallClock, metrics }, () => worker.nodesChanged())
   const worker = createWorker({
     settings,
     ec2: ec2SecurityGroups(ec2, { clusterId: settings.CLUSTER_ID, owner, now }),

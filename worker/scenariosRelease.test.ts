@@ -199,3 +199,26 @@ t.test('who ended with its node waits for no other sweep when the API server fai
   t.same(rulesIn(world), [])
   t.notOk(world.cluster.named('a')?.finalized)
 })
+
+t.test('what was made for the pods of a node goes as soon as the node does, and not with the next sweep', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(70_000)
+  world.cluster.removeNode('node-0')
+  await world.clock.advance(2000)
+  t.same(rulesIn(world), [])
+  t.notOk(world.cluster.named('a')?.finalized)
+})
+
+t.test('a node that is back within the second has ended nobody', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1')
+  await world.clock.advance(10_000)
+  world.cluster.removeNode('node-0')
+  world.cluster.addNode('node-0')
+  await world.clock.advance(300_000)
+  t.same(rulesIn(world), ['10.64.0.1/32 443'])
+  t.notOk(world.ec2.calls.has('RevokeSecurityGroupIngress'))
+})

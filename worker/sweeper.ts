@@ -23,6 +23,8 @@ export interface SweeperDeps extends SweepDeps {
 
 export interface Sweeper {
   start(): void
+  /** The watch shows other nodes than before: whether one is lost is looked for soon, and not at the next sweep. */
+  nodesChanged(): void
   /** Starts no other sweep; resolves when the running one has ended. */
   stop(): Promise<void>
 }
@@ -31,6 +33,8 @@ export interface Sweeper {
 const OVERLOOKED_INTERVAL = 600_000
 /** Delay after the API server failed, in milliseconds. */
 const AFTER_FAILURE = 5000
+/** Delay after nodes have changed, in milliseconds: many go at once. */
+const AFTER_NODES = 1000
 
 export function createSweeper(deps: SweeperDeps): Sweeper {
   const { interval, logger, now, timers } = deps
@@ -40,6 +44,8 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   let failures = 0
   let firstAt = Infinity
   let overlookedAt = -Infinity
+  let started = false
+  /** Ends the wait for the next look for lost nodes; undefined: nobody waits for one. */
   let cancelNodes: (() => void) | undefined
   let nodesAgain: Promise<void> = Promise.resolve()
 
@@ -90,15 +96,20 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   /** What ended with its node must not wait for another sweep because the API server failed once. */
   const lookForNodes = async (): Promise<void> => {
     cancelNodes?.()
+    cancelNodes = undefined
     try {
       await sweepNodes(deps)
     } catch (err) {
       logger.error({ err }, 'nodes could not be looked for')
-      if (stopped) return
-      cancelNodes = timers.after(AFTER_FAILURE, () => {
-        nodesAgain = lookForNodes()
-      })
+      lookForNodesIn(AFTER_FAILURE)
     }
+  }
+
+  const lookForNodesIn = (delay: number): void => {
+    if (!started || stopped || cancelNodes !== undefined) return
+    cancelNodes = timers.after(delay, () => {
+      nodesAgain = lookForNodes()
+    })
   }
 
   const sweep = async (): Promise<void> => {
@@ -125,7 +136,11 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   }
 
   return {
-    start: () => schedule(0),
+    start() {
+      started = true
+      schedule(0)
+    },
+    nodesChanged: () => lookForNodesIn(AFTER_NODES),
     async stop() {
       stopped = true
       cancel?.()

@@ -55,6 +55,8 @@ export interface WorkerDeps {
 export interface Worker {
   /** Fed by the watch, whether it leads or not, so that a standby knows all when it takes over. */
   readonly cache: PodCache
+  /** The watch shows other nodes than before. */
+  nodesChanged(): void
   /** Begins to work; the watch must have been in sync before. */
   lead(): void
   /** Everything in EC2 has been read since it leads. */
@@ -288,6 +290,10 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   return {
     cache,
+    nodesChanged() {
+      cache.reviewNodes(deps.nodes.names(), wallClock())
+      sweeper.nodesChanged()
+    },
     lead() {
       if (state !== 'standby') return
       state = 'leading'

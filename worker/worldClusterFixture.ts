@@ -14,6 +14,8 @@ import type { WorldClock } from './worldClockFixture.ts'
 import type { Caller } from './worldEc2Fixture.ts'
 
 export type Cache = Worker['cache']
+/** What of a worker is told of pods and nodes. */
+type Watcher = Pick<Worker, 'cache' | 'nodesChanged'>
 
 /** What goes wrong with one call to the API server: an error before its effect, or a lost reply after it. */
 export type ClusterFault = 'before' | 'after'
@@ -28,8 +30,7 @@ interface WatchEvent {
 }
 
 /** One process's watch of pods: events come in their order, each `delay` after it happened. */
-interface Watch {
-  readonly cache: Cache
+interface Watch extends Watcher {
   readonly wallClock: () => number
   readonly events: WatchEvent[]
   /** It hears nothing until it lists again, of what has happened from then on; undefined: it hears. */
@@ -106,9 +107,10 @@ export class WorldCluster {
   }
 
   /** Lists, then watches. */
-  attach(cache: Cache, wallClock = () => this.#clock.now()): void {
+  attach({ cache, nodesChanged }: Watcher, wallClock = () => this.#clock.now()): void {
     const watch: Watch = {
       cache,
+      nodesChanged,
       wallClock,
       events: [],
       brokenFrom: undefined,
@@ -172,7 +174,7 @@ export class WorldCluster {
       this.#nodeChangeShown = change
       this.#nodesShown = nodes
       for (const news of this.#nodeNews) if (news.change <= change) news.until = Math.min(news.until, this.#clock.now())
-      for (const { cache, wallClock } of this.#watches.values()) cache.reviewNodes(nodes, wallClock())
+      for (const { nodesChanged } of this.#watches.values()) nodesChanged()
     }
     this.#clock.after(this.watchDelay, arrive)
   }

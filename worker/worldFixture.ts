@@ -152,7 +152,7 @@ export function createWorld(
       timers,
       wallClock
     })
-    cluster.attach(worker.cache, wallClock)
+    cluster.attach(worker, wallClock)
     return { caller, worker, startedAt: clock.now(), pause }
   }
   const kill = (): void => {

@@ -58,19 +58,21 @@ export interface NodeTable {
 /** Set by the cloud provider and the kubelet (kubernetes.io/docs/reference/labels-annotations-taints). */
 const REGION_LABEL = 'topology.kubernetes.io/region'
 
-/** @param onNew a node has come, or come back */
-export function watchNodes(options: WatchOptions, onNew: () => void): NodeTable {
+/** @param onChange nodes have come, come back, or gone */
+export function watchNodes(options: WatchOptions, onChange: () => void): NodeTable {
   const { connection, logger, metrics } = options
   const nodes = new Map<string, TrimmedNode>()
   let addresses: ReadonlySet<string> = new Set()
   const collect = (): void => {
     addresses = new Set([...nodes.values()].flatMap((node) => node.addresses))
   }
-  const put = (items: readonly TrimmedNode[]): void => {
-    const before = nodes.size
-    for (const node of items) nodes.set(node.name, node)
+  const change = (gone: Iterable<string>, there: readonly TrimmedNode[]): void => {
+    let changed = false
+    for (const name of gone) changed = nodes.delete(name) || changed
+    const kept = nodes.size
+    for (const node of there) nodes.set(node.name, node)
     collect()
-    if (nodes.size > before) onNew()
+    if (changed || nodes.size > kept) onChange()
   }
   const reflection = reflect({
     connection,
@@ -82,16 +84,11 @@ export function watchNodes(options: WatchOptions, onNew: () => void): NodeTable 
       replaced(items) {
         metrics?.watchListed('nodes')
         const seen = new Set(items.map(({ name }) => name))
-        for (const name of nodes.keys()) if (!seen.has(name)) nodes.delete(name)
-        put(items)
+        const gone = [...nodes.keys()].filter((name) => !seen.has(name))
+        change(gone, items)
       },
-      changed(node) {
-        put([node])
-      },
-      deleted({ name }) {
-        nodes.delete(name)
-        collect()
-      }
+      changed: (node) => change([], [node]),
+      deleted: ({ name }) => change([name], [])
     }
   })
   return {
