@@ -47,7 +47,9 @@ t.test('another namespace or service account has a verdict of its own', async (t
 t.test('denials and long texts are judged anew, and nothing is kept of them', async (t) => {
   const recall = rememberVerdicts()
   const long = asking(`tcp:443${' '.repeat(LONGEST_DECLARATION)}`)
-  for (const asked of [asking('tpc:443'), long]) {
+  const wasteful = asking(Array<string>(60).fill('20').join(','))
+  t.match(judge(wasteful), { kind: 'allowed' })
+  for (const asked of [asking('tpc:443'), long, wasteful]) {
     t.same(judge(asked, recall), judge(asked))
     t.not(judge(asked, recall), judge(asked, recall))
   }

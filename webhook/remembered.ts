@@ -7,8 +7,9 @@ import type { Verdict } from './verdict.ts'
 
 /** So many verdicts are kept, those that came last. */
 export const MOST_VERDICTS = 256
-/** What is longer, in UTF-16 units, is judged each time: with the number above a bound on the memory, some 700 KiB. */
+/** What is longer, in UTF-16 units, or has more warnings, is judged each time: with the number above a bound on the memory, some 3 MB. */
 export const LONGEST_DECLARATION = 1024
+const MOST_WARNINGS = 16
 
 /** All that the verdict on a well-stamped new pod, not of its node's network, depends on. */
 export interface Declared {
@@ -30,7 +31,7 @@ export function rememberVerdicts(): Recall {
     const before = known.get(text)
     if (before !== undefined) return before
     const verdict = judge()
-    if (verdict.kind !== 'allowed') return verdict
+    if (verdict.kind !== 'allowed' || verdict.warnings.length > MOST_WARNINGS) return verdict
     known.set(text, verdict)
     const [oldest] = known.size > MOST_VERDICTS ? known.keys() : []
     if (oldest !== undefined) known.delete(oldest)

@@ -43,7 +43,8 @@ export interface Decision {
 
 /** What should be and what to do about it, from what is known at this moment. */
 export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained = explainedBy(deps, groupId)): Decision {
-  const desired = desiredOf(deps, groupId)
+  // Who is lost to the watch is planned for like all others, so that he keeps what he has, and his place, until it is known.
+  const desired = wantedOf(deps, groupId)
   const background = {
     explained,
     keptFor: keptForBy(deps, groupId),
@@ -51,11 +52,20 @@ export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained =
     inherited: isInherited(deps, groupId)
   }
   const view = deps.book.view(groupId)
-  return { desired, plan: planChanges(desired.claims, view, background, quotaOf(deps, groupId)) }
+  const plan = planChanges(desired.claims, view, background, quotaOf(deps, groupId))
+  if (!deps.cache.anyVanished()) return { desired, plan }
+  const isShown = ({ pod }: Claim): boolean => !deps.cache.isVanished(pod.uid)
+  const modify = plan.modify.filter(({ claim }) => isShown(claim))
+  return { desired, plan: { ...plan, authorize: plan.authorize.filter(isShown), modify } }
 }
 
-/** What should be, from what is known at this moment. */
+/** What should be, from what is known at this moment, and may be made: nothing new for a pod that the watch has lost. */
 export function desiredOf(deps: DecisionDeps, groupId: SecurityGroupId): Desired {
+  const wanted = wantedOf(deps, groupId)
+  return deps.cache.anyVanished() ? { ...wanted, claims: withoutGrants(wanted.claims, deps.cache) } : wanted
+}
+
+function wantedOf(deps: DecisionDeps, groupId: SecurityGroupId): Desired {
   const { book, cache, permissions } = deps
   const { facts } = book.record(groupId)
   const around: Surroundings = {
@@ -70,11 +80,10 @@ export function desiredOf(deps: DecisionDeps, groupId: SecurityGroupId): Desired
   const wanted = desire(groupId, cache.viewsOf(groupId), around)
   const isInName = (key: RuleKey, pod: ObservedPod): boolean =>
     book.view(groupId).owned.some((rule) => ruleKey(rule) === key && rule.description === descriptionOf(deps, pod))
-  const claims = withoutHeirs(wanted.claims, cache.formerClaims(groupId), isInName)
-  return { ...wanted, claims: cache.anyVanished() ? withoutGrants(claims, cache) : claims }
+  return { ...wanted, claims: withoutHeirs(wanted.claims, cache.formerClaims(groupId), isInName) }
 }
 
-/** Nothing new is made for a pod that the watch no longer shows, until the API server has said that it is there. */
+/** Until the API server has said that the pod is there. */
 function withoutGrants(claims: ReadonlyMap<RuleKey, Claim>, cache: PodCache): ReadonlyMap<RuleKey, Claim> {
   return new Map(
     [...claims].map(([key, claim]) => [

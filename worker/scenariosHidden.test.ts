@@ -1,5 +1,6 @@
 /** Pods whose status hides an address, and pods that share one, met by a worker that has just started: only the description tells whose a rule is. */
 import t from 'tap'
+import { parseAnnotations } from '../shared/annotation.ts'
 import { GROUP } from './podFixture.ts'
 import { createWorld, runPod } from './worldFixture.ts'
 import type { World } from './worldFixture.ts'
@@ -119,3 +120,64 @@ t.test('it gets its rules once the API server has said so', async (t) => {
   await world.clock.advance(5000)
   t.same(held(world), ['10.64.0.1/32'])
 })
+
+const asks = (value: string): Record<string, string> => ({ [`sg.amazonaws.com/${GROUP}`]: value })
+const ports = ({ ec2 }: World): string[] =>
+  [...(ec2.rules.get(GROUP)?.values() ?? [])]
+    .map(({ cidr, fromPort, toPort }) => `${cidr} ${fromPort}-${toPort}`)
+    .sort()
+
+t.test('who widens its range and loses its label keeps what it has until the API server has answered', async (t) => {
+  const world = createWorld([GROUP])
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1', asks('tcp:80'))
+  await world.clock.advance(20_000)
+  world.cluster.latency = () => 2400
+  world.cluster.edit('a', { declaration: parseAnnotations(asks('tcp:80-90')) })
+  world.cluster.edit('a', { labelled: false })
+  await world.clock.advance(4000)
+  t.same(ports(world), ['10.64.0.1/32 80-80'])
+  await world.clock.advance(20_000)
+  t.same(ports(world), ['10.64.0.1/32 80-90'])
+})
+
+t.test(
+  'who is edited in a full group and loses its label keeps its place, though the API server fails once',
+  async (t) => {
+    const world = createWorld([GROUP], { RULES_PER_GROUP: '1' })
+    world.ec2.quota = 1
+    world.restart()
+    await runPod(world, 'a', '10.64.0.1', asks('tcp:80'))
+    await world.clock.advance(2000)
+    await runPod(world, 'b', '10.64.0.2', asks('tcp:80'))
+    await world.clock.advance(20_000)
+    world.cluster.edit('a', { declaration: parseAnnotations(asks('tcp:443')) })
+    world.cluster.edit('a', { labelled: false })
+    world.cluster.faults = ['before']
+    await world.clock.advance(60_000)
+    t.same(ports(world), ['10.64.0.1/32 443-443'])
+  }
+)
+
+t.test(
+  'who takes over revokes no rule that its predecessor made another one of, though its pod is lost to the watch',
+  async (t) => {
+    const world = createWorld([GROUP], { RULES_PER_GROUP: '1' })
+    world.ec2.quota = 1
+    world.restart()
+    await runPod(world, 'a', '10.64.0.1', asks('tcp:80'))
+    await world.clock.advance(30_000)
+    world.standby()
+    world.cluster.edit('a', { declaration: parseAnnotations(asks('tcp:443')) })
+    await world.clock.advance(500)
+    world.ec2.readBehind = 8000
+    world.ec2.calls.clear()
+    world.takeOver()
+    await world.clock.advance(60)
+    world.cluster.edit('a', { labelled: false })
+    world.cluster.faults = ['before']
+    await world.clock.advance(5000)
+    t.same(ports(world), ['10.64.0.1/32 443-443'])
+    t.notOk(world.ec2.calls.has('RevokeSecurityGroupIngress'))
+  }
+)

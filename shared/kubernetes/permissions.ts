@@ -11,7 +11,10 @@ export interface PermissionsOptions {
   readonly permittedMs?: number
   /** How long a no is believed; short, as people apply the Role and try again. */
   readonly refusedMs?: number
-  /** Questions of all namespaces with the API server at a time: what it does not answer keeps connections and rate from other calls. */
+  /**
+   * Questions of all namespaces with the API server at a time, half of them of one: what it does not answer keeps connections and
+   * rate from other calls. Where two namespaces' questions hang, all others wait behind those.
+   */
   readonly atOnce?: number
 }
 
@@ -40,8 +43,10 @@ export function askPermissions(api: Pick<Connection, 'request'>, options: Permis
   const { now, permittedMs = 10_000, refusedMs = 1000 } = options
   const answers = new Map<string, { permitted: boolean; until: number }>()
   const asking = new Map<string, Question>()
-  const inTurn = createLanes(AT_ONCE)
-  const ofAll = createLanes(options.atOnce ?? Infinity)
+  const atOnce = options.atOnce ?? Infinity
+  // One namespace alone cannot take all places.
+  const inTurn = createLanes(Math.min(AT_ONCE, Math.ceil(atOnce / 2)))
+  const ofAll = createLanes(atOnce)
 
   function ask(key: string, use: Use): Question {
     const given = new AbortController()
