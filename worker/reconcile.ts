@@ -53,10 +53,10 @@ export interface Reconciler {
   run(groupId: SecurityGroupId): Promise<{ againAfter?: number; idle?: boolean }>
   isRunning(groupId: SecurityGroupId): boolean
   /**
-   * Revokes what pods have left that ended since the run under way began.
-   * @returns false: no run is under way, and the next one will. @throws Ec2Failure
+   * Revokes what pods have left that ended since the run under way began; without one, the next run will. It may outlast the run: the group
+   * must be run again after it. @throws Ec2Failure
    */
-  revokeMeanwhile(groupId: SecurityGroupId): Promise<boolean>
+  revokeMeanwhile(groupId: SecurityGroupId): Promise<void>
 }
 
 export function createReconciler(deps: ReconcileDeps): Reconciler {
@@ -81,14 +81,13 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     async revokeMeanwhile(groupId) {
       await askPermissions(deps, groupId)
       const ending = endings.get(groupId)
-      if (ending === undefined) return false
+      if (ending === undefined) return
       try {
         await revokeEnded(deps, groupId, ending)
       } catch (error) {
         if (error instanceof Ec2Failure && HANDLING[error.kind].observeAgain) deps.book.doubt(groupId)
         throw error
       }
-      return true
     }
   }
 }

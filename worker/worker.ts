@@ -227,7 +227,12 @@ export function createWorker(deps: WorkerDeps): Worker {
   const endingQueue: Queue<SecurityGroupId> = createQueue({
     ...groups,
     async run(groupId) {
-      if (!(await reconciler.revokeMeanwhile(groupId))) groupQueue.add(groupId)
+      try {
+        await reconciler.revokeMeanwhile(groupId)
+      } finally {
+        // It may outlast the run, and what it took away be asked for again by a pod that the next run found served.
+        groupQueue.add(groupId)
+      }
       return {}
     },
     onError: (securityGroupID, err, failures, retryAfter) =>
