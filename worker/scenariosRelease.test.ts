@@ -185,30 +185,41 @@ t.test(
   }
 )
 
-t.test('who ended with its node waits for no other sweep when the API server failed the first one', async (t) => {
+/** A pod in effect for so many milliseconds, whose node then goes. */
+async function ofLostNode(time: number) {
   const world = createWorld([GROUP])
   world.restart()
   await runPod(world, 'a', '10.64.0.1')
-  await world.clock.advance(30_000)
+  await world.clock.advance(time)
+  const sweeps = (): number => world.ec2.calls.get('DescribeSecurityGroupRules') ?? 0
   world.cluster.removeNode('node-0')
+  return { world, sweeps, isRevoked: () => rulesIn(world).length === 0 && !world.cluster.named('a')?.finalized }
+}
+
+t.test('who ended with its node waits for no other sweep when the API server failed the first one', async (t) => {
+  const { isRevoked, world } = await ofLostNode(30_000)
   world.cluster.nodeless = true
   await world.clock.advance(45_000)
-  t.same(rulesIn(world), ['10.64.0.1/32 443'], 'nobody could tell')
+  t.notOk(isRevoked(), 'nobody could tell')
   world.cluster.nodeless = false
   await world.clock.advance(6000)
-  t.same(rulesIn(world), [])
-  t.notOk(world.cluster.named('a')?.finalized)
+  t.ok(isRevoked())
 })
 
 t.test('what was made for the pods of a node goes as soon as the node does, and not with the next sweep', async (t) => {
-  const world = createWorld([GROUP])
-  world.restart()
-  await runPod(world, 'a', '10.64.0.1')
-  await world.clock.advance(70_000)
-  world.cluster.removeNode('node-0')
+  const { isRevoked, sweeps, world } = await ofLostNode(30_000)
+  const before = sweeps()
   await world.clock.advance(2000)
-  t.same(rulesIn(world), [])
-  t.notOk(world.cluster.named('a')?.finalized)
+  t.ok(isRevoked())
+  t.equal(sweeps(), before)
+})
+
+t.test('a worker that stops looks for lost nodes no more', async (t) => {
+  const { world } = await ofLostNode(30_000)
+  await world.clock.advance(500)
+  const { calls } = world.cluster
+  await Promise.all([world.leader()?.worker.stop(), world.clock.advance(10_000)])
+  t.equal(world.cluster.calls, calls)
 })
 
 t.test('a node that is back within the second has ended nobody', async (t) => {

@@ -195,6 +195,24 @@ t.test('of all namespaces no more questions are with the API server than may be'
   t.same(new Set(await Promise.all(questions)), new Set([true]))
 })
 
+t.test('of the places of all namespaces one takes no more than half', async (t) => {
+  const api = holding()
+  const permissions = askPermissions(api, { now: () => 0, atOnce: 4 })
+  const ask = (namespace: string, index: number) => permissions.permits({ ...use, namespace, groupId: group(index) })
+  const flood = Array.from({ length: 10 }, (_, index) => ask('flood', index))
+  const other = ask('other', 0)
+  await settled()
+  t.same(
+    api.asked.map(({ namespace }) => namespace),
+    ['flood', 'flood', 'other']
+  )
+  for (let index = 0; index < 11; index++) {
+    api.asked[index]?.answer()
+    await settled()
+  }
+  t.equal((await Promise.all([...flood, other])).length, 11)
+})
+
 t.test('what nobody waits for any more is given up, and is not asked at all when its turn comes', async (t) => {
   const api = holding()
   const permissions = askPermissions(api, { now: () => 0 })
