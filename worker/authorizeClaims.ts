@@ -6,8 +6,12 @@ import type { ApplyDeps } from './apply.ts'
 import type { Claim } from './desired.ts'
 import { describePod } from './description.ts'
 import { HANDLING } from './failures.ts'
+import { fillOf } from './observation.ts'
 import { Ec2Failure } from './securityGroups.ts'
 import type { NewRule } from './securityGroups.ts'
+
+/** Families for which EC2 had no room, each with the rules that it was known to hold when the call left. */
+export type FullFamilies = Map<Family, number>
 
 /**
  * Authorizes the claims' rules, in one call where none of them is at fault. What EC2 refuses by itself ends up in `failed`, and the
@@ -19,7 +23,7 @@ export async function authorizeClaims(
   groupId: SecurityGroupId,
   claims: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>,
-  full: Set<Family>
+  full: FullFamilies
 ): Promise<void> {
   // What a lost reply may have made goes into calls of its own: a duplicate there must not keep the others out.
   const { unseen } = deps.book.view(groupId)
@@ -46,7 +50,7 @@ async function authorizeBatch(
   groupId: SecurityGroupId,
   planned: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>,
-  full: Set<Family>
+  full: FullFamilies
 ): Promise<void> {
   const { book, claimsOf, clusterId, ec2, logger, now } = deps
   if (planned.length === 0) return
@@ -58,6 +62,8 @@ async function authorizeBatch(
     ...rule,
     description: describePod(clusterId, pod.namespace, pod.name)
   }))
+  const [family, ...others] = new Set(claims.map(({ rule }) => familyOf(rule.cidr)))
+  const fill = family === undefined ? 0 : fillOf(book.view(groupId), family)
   try {
     const made = await ec2.authorize(groupId, rules, turn)
     const at = now()
@@ -76,8 +82,8 @@ async function authorizeBatch(
         groupId,
         claims.map(({ rule }) => ({ kind: 'maybeAuthorized', at, key: ruleKey(rule) }))
       )
-    const [family, ...others] = new Set(claims.map(({ rule }) => familyOf(rule.cidr)))
-    if (error.kind === 'quota' && family !== undefined && others.length === 0) full.add(family)
+    if (error.kind === 'quota' && family !== undefined && others.length === 0)
+      full.set(family, Math.max(fill, full.get(family) ?? 0))
     if (error.kind === 'quota' && claims.length > 1) return fillUp(deps, groupId, claims, failed, full)
     if (!handling.bisect) throw error
     await narrow(deps, groupId, claims, failed, full, error)
@@ -93,7 +99,7 @@ async function fillUp(
   groupId: SecurityGroupId,
   claims: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>,
-  full: Set<Family>
+  full: FullFamilies
 ): Promise<void> {
   const [four, six] = [
     claims.filter(({ rule }) => familyOf(rule.cidr) === 'ipv4'),
@@ -112,7 +118,7 @@ async function authorizeParts(
   groupId: SecurityGroupId,
   parts: readonly (readonly Claim[])[],
   failed: Map<RuleKey, Ec2Failure>,
-  full: Set<Family>
+  full: FullFamilies
 ): Promise<void> {
   let refusal: Ec2Failure | undefined
   for (const part of parts) {
@@ -132,7 +138,7 @@ async function narrow(
   groupId: SecurityGroupId,
   claims: readonly Claim[],
   failed: Map<RuleKey, Ec2Failure>,
-  full: Set<Family>,
+  full: FullFamilies,
   failure: Ec2Failure
 ): Promise<void> {
   const { book, ec2, logger, now } = deps

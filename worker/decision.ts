@@ -55,8 +55,9 @@ export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained =
   const plan = planChanges(desired.claims, view, background, quotaOf(deps, groupId))
   if (!deps.cache.anyVanished()) return { desired, plan }
   const isShown = ({ pod }: Claim): boolean => !deps.cache.isVanished(pod.uid)
-  const modify = plan.modify.filter(({ claim }) => isShown(claim))
-  return { desired, plan: { ...plan, authorize: plan.authorize.filter(isShown), modify } }
+  const shown = (changes: readonly Change[]): Change[] => changes.filter(({ claim }) => isShown(claim))
+  const authorize = plan.authorize.filter(isShown)
+  return { desired, plan: { ...plan, authorize, modify: shown(plan.modify), modifyLast: shown(plan.modifyLast) } }
 }
 
 /** What should be, from what is known at this moment, and may be made: nothing new for a pod that the watch has lost. */

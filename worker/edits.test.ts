@@ -70,6 +70,63 @@ t.test('more ranges than before wait, and fewer give a place away', async (t) =>
   t.same(held(world), ['10.64.0.2:100', '10.64.0.4:443'])
 })
 
+/** Which of the ports were open after each change. */
+function watchPorts(world: World, ports: readonly number[]): number[][] {
+  const open: number[][] = []
+  world.ec2.onEffect = () => {
+    const rules = rulesOf(world)
+    open.push(ports.filter((port) => rules.some(({ fromPort, toPort }) => fromPort <= port && port <= toPort)))
+  }
+  return open
+}
+
+/** Its group is run every ten seconds at most. */
+async function alone(quota: string, ports: string): Promise<World> {
+  const world = createWorld([GROUP], { RULES_PER_GROUP: quota, COALESCE: '10s' })
+  world.restart()
+  await runPod(world, 'a', '10.64.0.1', { [`sg.amazonaws.com/${GROUP}`]: ports })
+  await world.clock.advance(30_000)
+  world.ec2.calls.clear()
+  return world
+}
+
+const troubles: { name: string; faults?: Fault[]; away?: boolean; within?: number }[] = [
+  { name: 'in one run', within: 1000 },
+  { name: 'though EC2 throttles', faults: ['throttled'] },
+  { name: 'after a takeover', away: true }
+]
+for (const { away = false, faults = [], name, within = 15_000 } of troubles) {
+  t.test(`a range that is split where one of its parts finds room passes all the while: ${name}`, async (t) => {
+    const world = await alone('2', 'tcp:400-500')
+    const open = watchPorts(world, [443, 450])
+    if (away) world.kill()
+    edit(world, 'a', 'tcp:443,tcp:450')
+    if (away) world.restart()
+    await world.clock.advance(away ? LAG + 5000 : 0)
+    world.ec2.faults = [...faults]
+    await world.clock.advance(within)
+    t.same(held(world), ['10.64.0.1:443', '10.64.0.1:450'])
+    t.same(open, [
+      [443, 450],
+      [443, 450]
+    ])
+  })
+}
+
+t.test('ranges that become one where there is no room for it stay until it is there', async (t) => {
+  const world = await alone('2', 'tcp:400-440,tcp:460-500')
+  const open = watchPorts(world, [440, 460])
+  world.ec2.faults = ['throttled']
+  edit(world, 'a', 'tcp:400-500')
+  await world.clock.advance(30_000)
+  t.same(held(world), ['10.64.0.1:400'])
+  t.same(calls(world), { [MODIFY]: 2, [REVOKE]: 1 })
+  t.same(open, [
+    [440, 460],
+    [440, 460]
+  ])
+})
+
 t.test('a pod that gets another address takes its place along', async (t) => {
   const world = await fullWorld()
   world.cluster.edit('b', { addresses: ['10.64.0.9'] })

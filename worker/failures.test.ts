@@ -159,7 +159,7 @@ t.test('a poisoned rule is told on its own pod, and keeps none of the others out
   const claimsOf = (): unknown => new Map(claims.map((claim) => [ruleKey(claim.rule), claim]))
   const deps = { book, claimsOf, ec2, clusterId: 'demo', now: () => 0, logger, onAuthorized: () => 0 }
   const failed = new Map<RuleKey, Ec2Failure>()
-  await authorizeClaims(deps as unknown as ApplyDeps, groupId, claims, failed, new Set())
+  await authorizeClaims(deps as unknown as ApplyDeps, groupId, claims, failed, new Map())
   t.same([made.length, [...failed.keys()]], [59, ['tcp 1-1 10.64.0.13/32']])
   t.ok(calls <= 13, `${String(calls)} calls, a logarithm of 60 twice`)
 })

@@ -4,7 +4,7 @@ import { ruleKey } from '../shared/rules.ts'
 import type { Protocol, Rule } from '../shared/rules.ts'
 import type { Claim } from './desired.ts'
 import { planChanges } from './plan.ts'
-import type { Background } from './plan.ts'
+import type { Background, Change, Plan } from './plan.ts'
 import { podOf } from './podFixture.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
@@ -220,60 +220,102 @@ t.test('a rule that lets in what another one of its pod is to let in stays until
   t.same(left(wide, [ours(a)], EXPLAINED, FULL), [ruleKey(a)], 'in a full group')
 })
 
-const anyRule = fc
-  .record({ port: fc.integer({ min: 1, max: 8 }), six: fc.boolean() })
-  .map(({ port, six }) => rule(port, six ? 'fd00::1/128' : '10.64.0.7/32'))
-t.test(
-  'never touches a foreign or claimed rule, never passes the quota, and a second plan after the first is empty',
-  async () => {
-    const arbitrary = fc.record({
-      claims: fc.array(
-        fc.tuple(anyRule, fc.integer({ min: 1, max: 9 }), fc.boolean()).map(([of, age, may]) => claimOf(of, age, may))
-      ),
-      there: fc.uniqueArray(
-        fc.tuple(anyRule, fc.boolean()).map(([of, mine]) => (mine ? ours(of) : theirs(of))),
-        { selector: ruleKey }
-      ),
-      quota: fc.record({ ipv4: fc.integer({ min: 0, max: 9 }), ipv6: fc.integer({ min: 0, max: 9 }) }),
-      explained: fc.func(fc.boolean()),
-      kept: fc.func(fc.option(fc.integer({ min: 1, max: 9 }).map(String), { nil: undefined }))
-    })
-    fc.assert(
-      fc.property(arbitrary, ({ claims, there, quota, explained, kept }) => {
-        const claimed = claimsOf(...claims)
-        const background = knowing(
-          (of) => explained(ruleKey(of)),
-          (of) => kept(ruleKey(of))
-        )
-        const plan = planChanges(claimed, viewOf(there), background, quota)
-        if (plan.revoke.some((of) => !of.owned || claimed.has(ruleKey(of)))) return false
-        const changed = new Set(plan.modify.map(({ ruleId }) => ruleId))
-        for (const { before, claim, ruleId } of plan.modify) {
-          const [old] = before
-          if (old?.owned !== true || old.id !== ruleId || claimed.has(ruleKey(old))) return false
-          if (old.cidr.includes(':') !== claim.rule.cidr.includes(':') || kept(ruleKey(old)) !== claim.pod.uid)
-            return false
-        }
-        // Each claim is served once, and each rule has one fate.
-        const served = [...plan.modify.map(({ claim }) => claim), ...plan.authorize, ...plan.waiting]
-        if (new Set(served).size < served.length || plan.revoke.some(({ id }) => changed.has(id))) return false
-        const after = [
-          ...there.filter((of) => !plan.revoke.includes(of) && !changed.has(of.id)),
-          ...plan.modify.map(({ claim, ruleId }) => ({ ...ours(claim.rule), id: ruleId })),
-          ...plan.authorize.map((claim) => ours(claim.rule))
-        ]
-        for (const family of ['ipv4', 'ipv6'] as const) {
-          const inFamily = (of: Rule) => of.cidr.includes(':') === (family === 'ipv6')
-          const made = plan.authorize.some((claim) => inFamily(claim.rule))
-          if (made && after.filter(inFamily).length > quota[family]) return false
-        }
-        const again = planChanges(claimed, viewOf(after), background, quota)
-        // What leaned on a rule that was not there yet goes now.
-        const last = planChanges(claimed, viewOf(after.filter((of) => !again.revoke.includes(of))), background, quota)
-        if (again.authorize.length > 0 && again.revoke.length === 0) return false
-        return [last.authorize, last.revoke, last.modify].every((list) => list.length === 0)
-      }),
-      { numRuns: 2000 }
-    )
+t.test('what a pod goes on asking for passes all the while, though the group has no room for all of it', async (t) => {
+  const range = (fromPort: number, toPort: number): Rule => ({ ...a, fromPort, toPort })
+  const wide = range(400, 500)
+  const [one, two] = [range(443, 443), range(450, 450)]
+  const planned = (wanted: Rule[], there: Rule[], quota: number) => {
+    const claims = claimsOf(...wanted.map((of) => claimOf(of, 20)))
+    const plan = planChanges(claims, viewOf(there.map(ours)), keptForEditor, { ipv4: quota, ipv6: 0 })
+    const keys = ({ ruleId, claim }: Change) => [ruleId, ruleKey(claim.rule)]
+    return {
+      now: plan.modify.map(keys),
+      authorize: plan.authorize.map((claim) => ruleKey(claim.rule)),
+      last: plan.modifyLast.map(keys),
+      revoke: plan.revoke.map(ruleKey)
+    }
   }
-)
+  t.same(
+    planned([one, two], [wide], 2),
+    { now: [], authorize: [ruleKey(two)], last: [[`sgr-${ruleKey(wide)}`, ruleKey(one)]], revoke: [] },
+    'one finds room, and until it is there the rule stays as it is'
+  )
+  t.same(
+    planned([b, two], [one, wide], 2).now,
+    [
+      [`sgr-${ruleKey(wide)}`, ruleKey(two)],
+      [`sgr-${ruleKey(one)}`, ruleKey(b)]
+    ],
+    'a rule becomes what passes by it already'
+  )
+  const halves = [range(400, 450), range(451, 500)] as const
+  t.same(
+    planned([wide], [...halves], 2),
+    { now: [[`sgr-${ruleKey(halves[0])}`, ruleKey(wide)]], authorize: [], last: [], revoke: [] },
+    'the other half stays until the whole is there'
+  )
+  t.same(planned([wide], [one, b], 2).revoke, [ruleKey(b)], 'what has nothing in common with it goes at once')
+  const denied = planChanges(claimsOf(claimOf(wide, 20, false)), viewOf([one, b].map(ours)), keptForEditor, ROOM)
+  t.same([denied.authorize, denied.revoke.map(ruleKey)], [[], [ruleKey(b)]], 'while nobody knows whether it may')
+})
+
+const anyRule = fc
+  .record({ port: fc.integer({ min: 1, max: 8 }), width: fc.nat(2), six: fc.boolean() })
+  .map(({ port, six, width }) => ({ ...rule(port, six ? 'fd00::1/128' : '10.64.0.7/32'), toPort: port + width }))
+/** What is there when all that is planned has been done. */
+const applied = ({ authorize, modify, modifyLast, revoke }: Plan, there: readonly ObservedRule[]): ObservedRule[] => {
+  const changes = [...modify, ...modifyLast]
+  const left = there.filter((of) => !revoke.includes(of) && !changes.some(({ ruleId }) => ruleId === of.id))
+  const changed = changes.map(({ claim, ruleId }) => ({ ...ours(claim.rule), id: ruleId }))
+  return [...left, ...changed, ...authorize.map((claim) => ours(claim.rule))]
+}
+const isEmpty = ({ authorize, modify, modifyLast, revoke }: Plan): boolean =>
+  [authorize, modify, modifyLast, revoke].every((list) => list.length === 0)
+
+t.test('never touches a foreign or claimed rule, never passes the quota, and soon has nothing to do', async () => {
+  const arbitrary = fc.record({
+    claims: fc.array(
+      fc.tuple(anyRule, fc.integer({ min: 1, max: 9 }), fc.boolean()).map(([of, age, may]) => claimOf(of, age, may))
+    ),
+    there: fc.uniqueArray(
+      fc.tuple(anyRule, fc.boolean()).map(([of, mine]) => (mine ? ours(of) : theirs(of))),
+      { selector: ruleKey }
+    ),
+    quota: fc.record({ ipv4: fc.integer({ min: 0, max: 9 }), ipv6: fc.integer({ min: 0, max: 9 }) }),
+    explained: fc.func(fc.boolean()),
+    kept: fc.func(fc.option(fc.integer({ min: 1, max: 9 }).map(String), { nil: undefined }))
+  })
+  fc.assert(
+    fc.property(arbitrary, ({ claims, there, quota, explained, kept }) => {
+      const claimed = claimsOf(...claims)
+      const background = knowing(
+        (of) => explained(ruleKey(of)),
+        (of) => kept(ruleKey(of))
+      )
+      const plan = planChanges(claimed, viewOf(there), background, quota)
+      if (plan.revoke.some((of) => !of.owned || claimed.has(ruleKey(of)))) return false
+      const modify = [...plan.modify, ...plan.modifyLast]
+      const changed = new Set(modify.map(({ ruleId }) => ruleId))
+      for (const { before, claim, ruleId } of modify) {
+        const [old] = before
+        if (old?.owned !== true || old.id !== ruleId || claimed.has(ruleKey(old))) return false
+        if (old.cidr.includes(':') !== claim.rule.cidr.includes(':') || kept(ruleKey(old)) !== claim.pod.uid)
+          return false
+      }
+      // Each claim is served once, and each rule has one fate.
+      const served = [...modify.map(({ claim }) => claim), ...plan.authorize, ...plan.waiting]
+      if (new Set(served).size < served.length || plan.revoke.some(({ id }) => changed.has(id))) return false
+      const after = applied(plan, there)
+      for (const family of ['ipv4', 'ipv6'] as const) {
+        const inFamily = (of: Rule) => of.cidr.includes(':') === (family === 'ipv6')
+        const made = plan.authorize.some((claim) => inFamily(claim.rule))
+        if (made && after.filter(inFamily).length > quota[family]) return false
+      }
+      // What leaned on a rule that was not there yet goes next, and whoever gets its place comes then.
+      const next = planChanges(claimed, viewOf(after), background, quota)
+      if (next.authorize.length > 0 && next.revoke.length === 0) return false
+      return isEmpty(planChanges(claimed, viewOf(applied(next, after)), background, quota))
+    }),
+    { numRuns: 2000 }
+  )
+})

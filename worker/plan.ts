@@ -19,6 +19,8 @@ export interface Change {
 export interface Plan {
   /** Rules that change in place: the group is full, and they belong to living pods that now ask for something else. */
   readonly modify: readonly Change[]
+  /** Likewise, once what is to be authorized is there: by the rule as it is passes what the same pod goes on asking for. */
+  readonly modifyLast: readonly Change[]
   /** The group has no room for what is wanted until something is revoked. Otherwise authorize first: nobody waits. */
   readonly revokeFirst: boolean
   readonly authorize: readonly Claim[]
@@ -86,9 +88,14 @@ export function planChanges(
   ]
   const open = missing.filter((claim) => !settling.modify.some((change) => change.claim === claim))
   const reused = reuse(spares, open, background, (family) => quota[family] - fillOf(view, family))
-  const modify = [...settling.modify, ...reused]
   const left = spares.filter(({ id }) => !reused.some(({ ruleId }) => ruleId === id))
-  const revoke = left.filter(({ candidates }) => candidates.every(background.explained)).map(({ rule }) => rule)
+  // Whoever widens, narrows or shifts a range keeps what both let in until the new one is there, which comes before anybody else's.
+  const isKept = leaningOn(
+    reused.map(({ claim }) => claim),
+    background
+  )
+  const explained = left.filter(({ candidates }) => candidates.every(background.explained)).map(({ rule }) => rule)
+  const revoke = explained.filter((rule) => !isKept(rule))
   const orphans = left.filter((spare) => spare.candidates.length === 1 && !background.explained(spare.rule))
   const unserved = open.filter((claim) => !reused.some((change) => change.claim === claim))
 
@@ -107,18 +114,26 @@ export function planChanges(
     } else waiting.push(claim)
   }
   const makesRoom = ({ cidr }: Rule): boolean => !fits(familyOf(cidr))
-  // Whoever widens, narrows or shifts a range keeps what it has until the new one is there: what both let in is wanted all along.
-  const leaned = (rule: ObservedRule): boolean => {
-    const uid = makesRoom(rule) ? undefined : background.keptFor(rule)
-    return uid !== undefined && authorize.some((claim) => claim.pod.uid === uid && overlap(claim.rule, rule))
-  }
+  // Nor does he lose it by one denial, or for want of an answer: nothing new is made then, and nothing taken away.
+  const doubtful = [...claims].filter(([key, { authorizable }]) => !authorizable && !present.has(key))
+  const isWanted = leaningOn([...authorize, ...doubtful.map(([, claim]) => claim)], background)
+  const isLast = ({ before }: Change): boolean => before.some(leaningOn(authorize, background))
   return {
-    modify,
+    modify: [...settling.modify, ...reused.filter((change) => !isLast(change))],
+    modifyLast: reused.filter(isLast),
     revokeFirst: revoke.some(makesRoom),
     authorize,
-    revoke: revoke.filter((rule) => !leaned(rule)),
+    revoke: revoke.filter((rule) => makesRoom(rule) || !isWanted(rule)),
     waiting,
     orphans: orphans.map(({ rule }) => rule)
+  }
+}
+
+/** Whether some of what passes by the rule is to pass by one that is still to come, of the same pod. */
+function leaningOn(coming: readonly Claim[], { keptFor }: Background): (rule: ObservedRule) => boolean {
+  return (rule) => {
+    const uid = coming.length === 0 ? undefined : keptFor(rule)
+    return uid !== undefined && coming.some((claim) => claim.pod.uid === uid && overlap(claim.rule, rule))
   }
 }
 
@@ -161,12 +176,16 @@ function reuse(
   for (const family of ['ipv4', 'ipv6'] as const) {
     const wanted = missing.filter(({ rule }) => familyOf(rule.cidr) === family)
     if (wanted.length <= Math.max(0, room(family))) continue
-    for (const { candidates, id, rule } of spares) {
-      const uid = familyOf(rule.cidr) === family ? keptFor(rule) : undefined
-      const claim = wanted.find(({ pod }) => pod.uid === uid)
-      if (claim === undefined) continue
-      wanted.splice(wanted.indexOf(claim), 1)
-      changes.push({ ruleId: id, before: candidates, claim })
+    // What passes by a rule already comes before what does not.
+    for (const isFit of [overlap, () => true]) {
+      for (const { candidates, id, rule } of spares) {
+        const uid = familyOf(rule.cidr) === family ? keptFor(rule) : undefined
+        if (uid === undefined || changes.some(({ ruleId }) => ruleId === id)) continue
+        const claim = wanted.find((one) => one.pod.uid === uid && isFit(one.rule, rule))
+        if (claim === undefined) continue
+        wanted.splice(wanted.indexOf(claim), 1)
+        changes.push({ ruleId: id, before: candidates, claim })
+      }
     }
   }
   return changes

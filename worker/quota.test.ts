@@ -77,6 +77,22 @@ t.test('a family that was not sent, for somebody made one of the rules meanwhile
   t.same([heldOf(world, '.'), heldOf(world, ':')], [2, 2])
 })
 
+t.test('a place that is left while EC2 refuses for want of one is not taken for one that never was', async (t) => {
+  for (let offset = 0; offset <= 200; offset += 10) {
+    const world = createWorld([GROUP])
+    world.ec2.quota = 3
+    world.ec2.latency = () => 20
+    world.restart()
+    await crowd(world, 3)
+    await world.clock.advance(30_000)
+    await runPod(world, 'late', '10.64.0.9')
+    await world.clock.advance(offset)
+    world.cluster.edit('p-1', { phase: 'Succeeded' })
+    await world.clock.advance(10_000)
+    t.equal(reasonOf(world, 'late'), 'RulesInEffect', `left ${String(offset)} ms after it was asked for`)
+  }
+})
+
 t.test('a family that takes one more than it did is tried at once with all, though the other is full', async (t) => {
   const world = createWorld([GROUP], BOTH)
   world.ec2.quota = 2

@@ -8,6 +8,7 @@ import { familyOf, ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { isStillClaimed } from './apply.ts'
 import { authorizeClaims } from './authorizeClaims.ts'
+import type { FullFamilies } from './authorizeClaims.ts'
 import type { Brake } from './brake.ts'
 import { decide, isStillAskedFor, misdescribed, quotaOf } from './decision.ts'
 import type { Claim, Desired } from './desired.ts'
@@ -226,10 +227,11 @@ async function authorizeMissing(
     if (decide(deps, groupId).plan.revokeFirst) await ended
     if (decide(deps, groupId).plan.revokeFirst) await attempt(() => revokeExplained(deps, groupId, ending))
     // What could not be revoked takes its room; only what fits without it is tried.
-    const planned = decide(deps, groupId, () => false).plan.authorize
+    const { authorize: planned, modifyLast } = decide(deps, groupId, () => false).plan
     const authorize = planned.filter(({ rule }) => !failed.has(ruleKey(rule)))
-    const full = new Set<Family>()
+    const full: FullFamilies = new Map()
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed, full))
+    if (refused === undefined) await attempt(() => modifyRules(deps, groupId, modifyLast))
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
     if (round === 3 || (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize)))) break
     // What was not sent after all, or was refused for itself, tells nothing of the quota.
@@ -272,12 +274,12 @@ function refuteQuota({ book }: ReconcileDeps, groupId: SecurityGroupId, made: re
   return families.length > 0
 }
 
-/** Reads the group again and takes what it holds for all that it can hold, until a later sweep lets one more be tried. */
+/** Reads the group again and takes what it holds, or held when it was full, for all that it can hold, until a later sweep lets one more be tried. */
 async function learnQuota(
   deps: ReconcileDeps,
   groupId: SecurityGroupId,
   refused: readonly Claim[],
-  full: ReadonlySet<Family>
+  full: Readonly<FullFamilies>
 ): Promise<void> {
   const { book, ec2, logger, now } = deps
   book.takeRules(await ec2.readRules([groupId], book.knownRules(groupId)))
@@ -287,8 +289,12 @@ async function learnQuota(
   const lacking = new Set(
     refused.filter(({ rule }) => !there.has(ruleKey(rule))).map(({ rule }) => familyOf(rule.cidr))
   )
-  // What a refusal of the others left unsent is not there either, and tells nothing.
-  for (const family of lacking) if (full.has(family)) quota[family] = fillOf(view, family)
+  for (const family of lacking) {
+    // What a refusal of the others left unsent is not there either, and tells nothing.
+    const before = full.get(family)
+    // What ended pods left may have gone meanwhile, and its place is free.
+    if (before !== undefined) quota[family] = Math.max(before, fillOf(view, family))
+  }
   book.learnQuota(groupId, quota, now())
   // A family that has room left took all of its claims.
   refuteQuota(

@@ -12,6 +12,8 @@ import { CALL_TIMEOUT, LAG } from '../../worker/worldFixture.ts'
 import type { World } from '../../worker/worldFixture.ts'
 import type { Cache } from '../../worker/worldClusterFixture.ts'
 import type { Caller, Effect } from '../../worker/worldEc2Fixture.ts'
+import { inCommon, isOpen, passageOf } from './passage.ts'
+import type { Passage } from './passage.ts'
 import { HOLD, SWEEP } from './setting.ts'
 import type { Setting } from './setting.ts'
 import { AT_ONCE } from './steps.ts'
@@ -58,6 +60,8 @@ export class Invariants {
   illAt: number
   /** The last moment at which answers about permissions were late: until then nobody may know who has one. */
   #unansweredAt = -Infinity
+  /** The last moment at which EC2 may have refused to let a rule be modified: until the next sweep it is revoked, and made anew. */
+  #unmodifiableAt = -Infinity
   /** What is counted has been so since then. */
   #lookedAt = -Infinity
   /** Nothing was ever made to go wrong. */
@@ -78,6 +82,8 @@ export class Invariants {
   readonly #shadowedSince = new Map<string, number>()
   /** Rules that may not be taken away, and from whom. */
   #kept: ReadonlyMap<Place, ReadonlyMap<string, Kept>> = new Map()
+  /** Rules that a pod kept until it was edited, of which it goes on asking for a part. */
+  #edited: ReadonlyMap<Place, ReadonlyMap<string, Kept>> = new Map()
   /** When each pod asked for a rule last. */
   readonly #askedAt = new Map<Place, Map<string, number>>()
   readonly #annotatedSince = new Map<string, number>()
@@ -110,6 +116,12 @@ export class Invariants {
   ill(): void {
     this.faultless = false
     this.illAt = this.#world.clock.now()
+    this.#noteWhoMayModify()
+  }
+
+  #noteWhoMayModify(): void {
+    const { clock, ec2 } = this.#world
+    if (ec2.denied.has('ModifySecurityGroupRules') || ec2.faults.includes('denied')) this.#unmodifiableAt = clock.now()
   }
 
   #isWell(): boolean {
@@ -137,6 +149,10 @@ export class Invariants {
     this.#wallAhead = Math.max(this.#wallAhead, this.#world.wallOff)
     this.#wallBehind = Math.max(this.#wallBehind, -this.#world.wallOff)
     if (!this.#isWell()) this.illAt = clock.now()
+    // It is well from a moment on that lies between two looks.
+    const ripe = (this.#world.leader()?.startedAt ?? -Infinity) + LAG
+    if (ripe <= clock.now()) this.illAt = Math.max(this.illAt, ripe)
+    this.#noteWhoMayModify()
     if (this.#world.cluster.reviewLatency !== AT_ONCE) this.#unansweredAt = clock.now()
     const { cluster, leaseInDoubt } = this.#world
     if (cluster.down || cluster.broken || leaseInDoubt || this.#world.pausedUntil() > clock.now())
@@ -321,7 +337,39 @@ export class Invariants {
         kept.set(place, held.set(uid, next))
       }
     }
+    this.#edited = this.#partsOf(kept, asked)
     this.#kept = kept
+  }
+
+  /** What was kept until an edit, and still is in part. */
+  #partsOf(
+    kept: ReadonlyMap<Place, ReadonlyMap<string, Kept>>,
+    asked: ReadonlyMap<Place, readonly Asking[]>
+  ): ReadonlyMap<Place, ReadonlyMap<string, Kept>> {
+    const parts = new Map<Place, Map<string, Kept>>()
+    for (const [place, held] of [...this.#edited, ...this.#kept]) {
+      for (const [uid, was] of held) {
+        if (kept.get(place)?.has(uid) === true || !was.known || this.#partsAsked(place, uid, asked).length === 0)
+          continue
+        const left = parts.get(place) ?? new Map<string, Kept>()
+        parts.set(place, left.set(uid, was))
+      }
+    }
+    return parts
+  }
+
+  /** What the pod asks for now of what passes by the rule of this place, and may keep. */
+  #partsAsked(place: Place, uid: string, asked: ReadonlyMap<Place, readonly Asking[]>): Passage[] {
+    const whole = passageOf(place)
+    const parts: Passage[] = []
+    for (const [other, askings] of asked) {
+      const part = passageOf(other)
+      if (part.source !== whole.source) continue
+      const common = inCommon(whole, part)
+      if (common !== undefined && askings.some((asking) => asking.pod.uid === uid && this.#mayKeep(asking, true)))
+        parts.push(common)
+    }
+    return parts
   }
 
   /** What was so before, the worker has seen and acted upon; -Infinity: nobody leads. */
@@ -342,7 +390,7 @@ export class Invariants {
       permittedSince === undefined
         ? kept && refusedSince !== undefined && now < refusedSince + CONFIRMED && permittedBefore > WITHDRAWN
         : now > Math.max(permittedSince, this.#unansweredAt) + WITHDRAWN
-    return seen && may && !asking.disputed && !asking.shadowed && pod.finalized && pod.labelled
+    return seen && may && !asking.disputed && !asking.shadowed && (kept || (pod.finalized && pod.labelled))
   }
 
   #lookAtEffects(): void {
@@ -379,8 +427,9 @@ export class Invariants {
     const place = placeOf(groupId, ruleKey(rule))
     if (!this.#world.ec2.ownedReadBy.has(by) || !this.#world.cluster.overlookedReadBy.has(by))
       this.wrong('partial', `${place} was ${how} before all had been read`)
+    const { ec2 } = this.#world
     const leader = this.#world.leader()
-    if (leader?.caller.id !== by || this.#world.ec2.isLate) return
+    if (leader?.caller.id !== by || ec2.isLate) return
     this.#noteWhatIsKept(this.#truth.asked())
     // Of whom it is not known that he may use the group is the heir of whoever the rule was made for, until it bears his name.
     const keepers = [...(this.#kept.get(place)?.values() ?? [])].filter(
@@ -390,6 +439,19 @@ export class Invariants {
     // What was decided before the claim was known is carried out: the call waits for its turn, and is on its way.
     if (since < this.#knownUntil())
       this.wrong('revoked', `${place} was ${how} though claimed for ${String(at - since)} ms`)
+    const asked = this.#truth.asked()
+    for (const [uid, { permitted, pod }] of this.#edited.get(place) ?? []) {
+      if (!permitted || !this.#isTold(by, pod, groupId) || !rule.description.endsWith(`/${pod.name}`)) continue
+      const rules = [...(ec2.rules.get(groupId)?.values() ?? [])]
+      const open = rules.map((rule) => passageOf(placeOf(groupId, ruleKey(rule))))
+      const parts = this.#partsAsked(place, uid, asked)
+      const lost = parts.filter((part) => !isOpen(part, open))
+      // In a full group one place is left to it, and who may not modify has none for a moment.
+      const wasFull = this.#isFull(groupId, place, how === 'revoked' ? [...rules, rule] : rules)
+      const mayLose = !wasFull ? 0 : at < this.#unmodifiableAt + REPAIRED ? parts.length : parts.length - 1
+      if (lost.length > mayLose)
+        this.wrong('revoked', `${place} was ${how} though ${uid} goes on asking for a part of it`)
+    }
   }
 
   /** The process has been told since it began whether the pod may use the group. */
@@ -427,6 +489,8 @@ export class Invariants {
         for (const rule of rules.values()) {
           const place = placeOf(groupId, ruleKey(rule))
           if (!rule.owned || rule.cidr !== source) continue
+          // It was left by another of its name, before it came.
+          if (living && this.#askedAt.get(place)?.has(pod.uid) !== true) continue
           if (asksAgain && asked.get(place)?.some((asking) => asking.pod.uid === pod.uid) === true) continue
           if (this.#isAskedByAnother(place, pod.uid, knew)) continue
           if (this.#isOnNodeGone(address, pod.uid, leader.worker.cache)) continue

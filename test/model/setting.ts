@@ -35,7 +35,7 @@ export const ASKS: readonly Record<string, string>[] = [
   {},
   { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443' },
   { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443,tcp:5000-5050' },
-  { [`sg.amazonaws.com/${GROUP}`]: 'tcp:80', [`sg.amazonaws.com/${OTHER_GROUP}`]: 'tcp:443' },
+  { [`sg.amazonaws.com/${GROUP}`]: 'tcp:400-500', [`sg.amazonaws.com/${OTHER_GROUP}`]: 'tcp:443' },
   { [`sg.amazonaws.com/${OTHER_GROUP}`]: 'udp:53,icmp' },
   { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443', [`sg.amazonaws.com/${OTHER_GROUP}`]: 'all,icmpv6' }
 ]
