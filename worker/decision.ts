@@ -45,9 +45,11 @@ export interface Decision {
 export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained = explainedBy(deps, groupId)): Decision {
   // Who is lost to the watch is planned for like all others, so that he keeps what he has, and his place, until it is known.
   const desired = wantedOf(deps, groupId)
+  const { unmodifiable } = deps.book.record(groupId)
   const background = {
     explained,
     keptFor: keptForBy(deps, groupId),
+    modifiable: ({ id }: ObservedRule) => !unmodifiable.has(id),
     describes: (rule: ObservedRule, pod: ObservedPod) => rule.description === descriptionOf(deps, pod),
     inherited: isInherited(deps, groupId)
   }
@@ -119,11 +121,9 @@ export function misdescribed(deps: DecisionDeps, groupId: SecurityGroupId): Chan
 
 /** The place of a rule that is no longer asked for is whose it was: of whoever asked last, else of whom the description names. */
 function keptForBy(deps: DecisionDeps, groupId: SecurityGroupId): (rule: ObservedRule) => string | undefined {
-  const { book, cache, clusterId } = deps
+  const { cache, clusterId } = deps
   const former = cache.formerClaims(groupId)
-  const { unmodifiable } = book.record(groupId)
   return (rule) => {
-    if (unmodifiable.has(rule.id)) return undefined
     const last = former.get(ruleKey(rule))
     if (last !== undefined) return last.pod.uid
     const named = podDescribed(clusterId, rule.description)

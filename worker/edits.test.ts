@@ -127,6 +127,21 @@ t.test('ranges that become one where there is no room for it stay until it is th
   ])
 })
 
+t.test('a rule that EC2 does not let be modified stays until what passes by it is there', async (t) => {
+  const world = await alone('9', 'tcp:443')
+  world.ec2.denied.add(MODIFY)
+  world.cluster.create('heir', { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443' })
+  world.cluster.edit('a', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  world.cluster.edit('heir', { addresses: ['10.64.0.1'], phase: 'Running', startedAt: world.clock.now() })
+  await world.clock.advance(15_000)
+  t.match(rulesOf(world), [{ description: 'demo/web/a' }], 'it could not be put into the name of its heir')
+  const open = watchPorts(world, [443])
+  world.ec2.faults = ['throttled']
+  edit(world, 'heir', 'tcp:400-500')
+  await world.clock.advance(30_000)
+  t.same([held(world), open], [['10.64.0.1:400'], [[443], [443]]])
+})
+
 t.test('a pod that gets another address takes its place along', async (t) => {
   const world = await fullWorld()
   world.cluster.edit('b', { addresses: ['10.64.0.9'] })

@@ -35,7 +35,13 @@ const knowing = (
   explained: (rule: ObservedRule) => boolean,
   keptFor: (rule: ObservedRule) => string | undefined = () => undefined,
   inherited = false
-): Background => ({ explained, keptFor, inherited, describes: ({ description }, { uid }) => description === uid })
+): Background => ({
+  explained,
+  keptFor,
+  inherited,
+  modifiable: () => true,
+  describes: ({ description }, { uid }) => description === uid
+})
 const EXPLAINED = knowing(() => true)
 const ROOM = { ipv4: 60, ipv6: 60 }
 const [a, b, c] = [rule(1), rule(2), rule(3)]
@@ -257,6 +263,10 @@ t.test('what a pod goes on asking for passes all the while, though the group has
   t.same(planned([wide], [one, b], 2).revoke, [ruleKey(b)], 'what has nothing in common with it goes at once')
   const denied = planChanges(claimsOf(claimOf(wide, 20, false)), viewOf([one, b].map(ours)), keptForEditor, ROOM)
   t.same([denied.authorize, denied.revoke.map(ruleKey)], [[], [ruleKey(b)]], 'while nobody knows whether it may')
+  const fixed = { ...keptForEditor, modifiable: () => false }
+  const stays = planChanges(claimsOf(claimOf(wide, 20)), viewOf([one, b].map(ours)), fixed, ROOM)
+  t.same([stays.modify, stays.revoke.map(ruleKey)], [[], [ruleKey(b)]], 'also one that EC2 does not let be modified')
+  t.equal(planChanges(claimsOf(claimOf(c, 20)), viewOf([ours(a)]), fixed, FULL).modify.length, 0)
 })
 
 const anyRule = fc

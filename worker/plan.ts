@@ -35,8 +35,10 @@ export interface Plan {
 export interface Background {
   /** Whether it is known why nobody claims the rule any more. */
   readonly explained: (rule: ObservedRule) => boolean
-  /** uid of the living pod for which the rule keeps a place though it asks for it no more; undefined: nobody, or EC2 lets the rule not be changed. */
+  /** uid of the living pod for which the rule keeps a place though it asks for it no more; undefined: nobody. */
   readonly keptFor: (rule: ObservedRule) => string | undefined
+  /** As far as we know EC2 lets the rule be changed. */
+  readonly modifiable: (rule: ObservedRule) => boolean
   /** Whether the rule's description names this pod. */
   readonly describes: (rule: ObservedRule, pod: ObservedPod) => boolean
   /** The view is from before our own time: a rule may have been changed in place by the worker before us, and the read not show it. */
@@ -169,7 +171,7 @@ function resolveUncertain(
 function reuse(
   spares: readonly Spare[],
   missing: readonly Claim[],
-  { keptFor }: Background,
+  { keptFor, modifiable }: Background,
   room: (family: Family) => number
 ): Change[] {
   const changes: Change[] = []
@@ -179,7 +181,7 @@ function reuse(
     // What passes by a rule already comes before what does not.
     for (const isFit of [overlap, () => true]) {
       for (const { candidates, id, rule } of spares) {
-        const uid = familyOf(rule.cidr) === family ? keptFor(rule) : undefined
+        const uid = familyOf(rule.cidr) === family && modifiable(rule) ? keptFor(rule) : undefined
         if (uid === undefined || changes.some(({ ruleId }) => ruleId === id)) continue
         const claim = wanted.find((one) => one.pod.uid === uid && isFit(one.rule, rule))
         if (claim === undefined) continue

@@ -204,6 +204,16 @@ export class Invariants {
     return rulesOf(pod.declaration.requests, groupId, [address]).some((asked) => ruleKey(asked) === ruleKey(rule))
   }
 
+  /** Its pod goes on asking for a part of it, and until lately nobody could tell whether it may: nothing is taken away meanwhile. */
+  #isPartlyClaimed(place: Place, rule: ObservedRule, asked: ReadonlyMap<Place, readonly Asking[]>): boolean {
+    const pod = this.#world.cluster.named(rule.description.split('/')[2] ?? '')
+    if (pod === undefined || this.#world.clock.now() >= Math.max(this.#truth.turnedAt, this.#unansweredAt) + WITHDRAWN)
+      return false
+    const whole = passageOf(place)
+    const isPart = (other: Place): boolean => inCommon(whole, passageOf(other)) !== undefined
+    return [...asked].some(([other, askings]) => askings.some((asking) => asking.pod === pod) && isPart(other))
+  }
+
   /** How long after its last trouble a worker that is well may take, in milliseconds. */
   #bound(): number {
     if (!this.faultless) return REPAIRED
@@ -220,7 +230,7 @@ export class Invariants {
         if (!rule.owned) continue
         const place = placeOf(groupId, ruleKey(rule))
         if (asked.get(place)?.some((asking) => this.#isClaimed(asking)) === true) continue
-        if (this.#isHiddenClaim(groupId, rule)) continue
+        if (this.#isHiddenClaim(groupId, rule) || this.#isPartlyClaimed(place, rule, asked)) continue
         const id = `${rule.id} ${place}`
         there.add(id)
         const since = this.#unclaimedSince.get(id) ?? now
@@ -349,8 +359,7 @@ export class Invariants {
     const parts = new Map<Place, Map<string, Kept>>()
     for (const [place, held] of [...this.#edited, ...this.#kept]) {
       for (const [uid, was] of held) {
-        if (kept.get(place)?.has(uid) === true || !was.known || this.#partsAsked(place, uid, asked).length === 0)
-          continue
+        if (kept.get(place)?.has(uid) === true || !was.known || !this.#asksForPart(place, uid, asked)) continue
         const left = parts.get(place) ?? new Map<string, Kept>()
         parts.set(place, left.set(uid, was))
       }
@@ -358,16 +367,24 @@ export class Invariants {
     return parts
   }
 
-  /** What the pod asks for now of what passes by the rule of this place, and may keep. */
-  #partsAsked(place: Place, uid: string, asked: ReadonlyMap<Place, readonly Asking[]>): Passage[] {
+  /** It asks now for some of what passes by the rule of this place, and may keep it. */
+  #asksForPart(place: Place, uid: string, asked: ReadonlyMap<Place, readonly Asking[]>): boolean {
     const whole = passageOf(place)
+    return [...asked].some(
+      ([other, askings]) =>
+        inCommon(whole, passageOf(other)) !== undefined &&
+        askings.some((asking) => asking.pod.uid === uid && this.#mayKeep(asking, true))
+    )
+  }
+
+  /** What the pod keeps of what passes by the rule of this place, for so long that it is known. */
+  #partsKnown(place: Place, uid: string): Passage[] {
+    const whole = passageOf(place)
+    const known = this.#knownUntil()
     const parts: Passage[] = []
-    for (const [other, askings] of asked) {
-      const part = passageOf(other)
-      if (part.source !== whole.source) continue
-      const common = inCommon(whole, part)
-      if (common !== undefined && askings.some((asking) => asking.pod.uid === uid && this.#mayKeep(asking, true)))
-        parts.push(common)
+    for (const [other, held] of this.#kept) {
+      const common = (held.get(uid)?.since ?? Infinity) < known ? inCommon(whole, passageOf(other)) : undefined
+      if (common !== undefined) parts.push(common)
     }
     return parts
   }
@@ -439,13 +456,13 @@ export class Invariants {
     // What was decided before the claim was known is carried out: the call waits for its turn, and is on its way.
     if (since < this.#knownUntil())
       this.wrong('revoked', `${place} was ${how} though claimed for ${String(at - since)} ms`)
-    const asked = this.#truth.asked()
     for (const [uid, { permitted, pod }] of this.#edited.get(place) ?? []) {
       if (!permitted || !this.#isTold(by, pod, groupId) || !rule.description.endsWith(`/${pod.name}`)) continue
       const rules = [...(ec2.rules.get(groupId)?.values() ?? [])]
       const open = rules.map((rule) => passageOf(placeOf(groupId, ruleKey(rule))))
-      const parts = this.#partsAsked(place, uid, asked)
+      const parts = this.#partsKnown(place, uid)
       const lost = parts.filter((part) => !isOpen(part, open))
+      if (lost.length === 0) continue
       // In a full group one place is left to it, and who may not modify has none for a moment.
       const wasFull = this.#isFull(groupId, place, how === 'revoked' ? [...rules, rule] : rules)
       const mayLose = !wasFull ? 0 : at < this.#unmodifiableAt + REPAIRED ? parts.length : parts.length - 1

@@ -21,6 +21,7 @@ export function passageOf(place: Place): Passage {
 
 /** What passes by both; undefined: nothing. */
 export function inCommon(one: Passage, other: Passage): Passage | undefined {
+  if (one.source !== other.source) return undefined
   const protocol = one.protocol === 'all' ? other.protocol : one.protocol
   if (other.protocol !== 'all' && other.protocol !== protocol) return undefined
   const [from, to] = [Math.max(one.from, other.from), Math.min(one.to, other.to)]
