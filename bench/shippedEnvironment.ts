@@ -8,3 +8,10 @@ export async function shippedEnvironment(manifest: string): Promise<Readonly<Rec
   const found = text.matchAll(/- name: (NODE_OPTIONS|MALLOC_\w+)\n +value: '?([^'\n]+)/g)
   return Object.fromEntries([...found].map(([, name = '', value = '']) => [name, value]))
 }
+
+/** Arguments for node before the bundle's name. @param manifest such as `40-worker.yaml` */
+export async function shippedArguments(manifest: string): Promise<readonly string[]> {
+  const text = await readFile(join(import.meta.dirname, '..', 'manifests', manifest), 'utf8')
+  const [, all = ''] = /args: \[(.+)\]/.exec(text) ?? []
+  return all.split(', ').filter((argument) => argument.startsWith('--'))
+}

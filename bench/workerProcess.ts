@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { eventually } from '../bed/bed.ts'
 import { AWS_APART, awsOf, REGION } from '../bed/ec2Process.ts'
-import { shippedEnvironment } from './shippedEnvironment.ts'
+import { shippedArguments, shippedEnvironment } from './shippedEnvironment.ts'
 
 export interface BenchedWorker {
   readonly pid: number
@@ -55,7 +55,7 @@ export async function startWorker({
   await writeFile(kubeconfig, kubeconfigOf(apiUrl))
   const shipped = await shippedEnvironment('40-worker.yaml')
   const startedAt = Date.now()
-  const child = spawn(process.execPath, [file], {
+  const child = spawn(process.execPath, [...(await shippedArguments('40-worker.yaml')), file], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...awsOf(ec2Url, 'bench'),
