@@ -11,9 +11,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { files, mount, selfSigned } from '../webhook/tlsFixture.ts'
 import type { TestPair } from '../webhook/tlsFixture.ts'
 import type { Counted, Round } from './admissionLoad.ts'
-import { shippedEnvironment } from './shippedEnvironment.ts'
+import { shippedArguments, shippedEnvironment } from './shippedEnvironment.ts'
 
 const ROOT = join(import.meta.dirname, '..')
+const MANIFEST = '30-webhook.yaml'
 
 export interface MeasuredServer {
   readonly pid: number
@@ -72,10 +73,11 @@ export async function openArena(): Promise<Arena> {
 
 /** Started, and listening; its heap and its malloc are set as the webhook's are. */
 export async function spawnBare(pair: TestPair, more: Readonly<Record<string, string>> = {}) {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'admissionBare.ts')], {
+  const bare = [...(await shippedArguments(MANIFEST)), join(import.meta.dirname, 'admissionBare.ts')]
+  const child = spawn(process.execPath, bare, {
     env: {
       ...process.env,
-      ...(await shippedEnvironment('30-webhook.yaml')),
+      ...(await shippedEnvironment(MANIFEST)),
       BARE_CERT: pair.cert,
       BARE_KEY: pair.key,
       ...more
@@ -95,7 +97,7 @@ async function spawnWebhook(directory: string, pair: TestPair, kubeconfig: strin
   await mount(tls, files(pair))
   const [port, health] = [await freePort(), await freePort()]
   const env = {
-    ...(await shippedEnvironment('30-webhook.yaml')),
+    ...(await shippedEnvironment(MANIFEST)),
     KUBECONFIG: kubeconfig,
     TLS_DIR: tls,
     PORT: String(port),
@@ -103,7 +105,8 @@ async function spawnWebhook(directory: string, pair: TestPair, kubeconfig: strin
     PATH: process.env.PATH
   }
   const output = await open(log, 'w')
-  const child = spawn(process.execPath, [join(directory, 'dist/webhook.js')], {
+  const bundle = [...(await shippedArguments(MANIFEST)), join(directory, 'dist/webhook.js')]
+  const child = spawn(process.execPath, bundle, {
     env,
     stdio: ['ignore', output.fd, 'inherit']
   })

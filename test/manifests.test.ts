@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { parseAllDocuments } from 'yaml'
@@ -134,6 +135,15 @@ t.test('every container is as restricted as the namespace demands, and read-only
       })
       t.match(resources, { requests: { cpu: String, memory: String }, limits: { memory: String } })
     }
+  }
+})
+
+t.test('this node takes the arguments of every container, and what is run is one of the bundles', async (t) => {
+  for (const { args } of podSpecs().flatMap((spec) => spec.containers)) {
+    const [entry, ...flags] = [...args].reverse()
+    t.match(entry, /^\/app\/(certs-job|webhook|worker)\.js$/)
+    const { status, stderr } = spawnSync(process.execPath, [...flags, '--eval', ''], { encoding: 'utf8' })
+    t.equal(status, 0, `${flags.join(' ')} ${stderr}`)
   }
 })
 
