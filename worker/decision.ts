@@ -49,6 +49,7 @@ export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained =
   const background = {
     explained,
     keptFor: keptForBy(deps, groupId),
+    lastAskedBy: (rule: ObservedRule) => deps.cache.formerClaims(groupId).get(ruleKey(rule))?.pod.uid,
     modifiable: ({ id }: ObservedRule) => !unmodifiable.has(id),
     describes: (rule: ObservedRule, pod: ObservedPod) => rule.description === descriptionOf(deps, pod),
     inherited: isInherited(deps, groupId)
@@ -57,9 +58,8 @@ export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained =
   const plan = planChanges(desired.claims, view, background, quotaOf(deps, groupId))
   if (!deps.cache.anyVanished()) return { desired, plan }
   const isShown = ({ pod }: Claim): boolean => !deps.cache.isVanished(pod.uid)
-  const shown = (changes: readonly Change[]): Change[] => changes.filter(({ claim }) => isShown(claim))
-  const authorize = plan.authorize.filter(isShown)
-  return { desired, plan: { ...plan, authorize, modify: shown(plan.modify), modifyLast: shown(plan.modifyLast) } }
+  const modify = plan.modify.filter(({ claim }) => isShown(claim))
+  return { desired, plan: { ...plan, authorize: plan.authorize.filter(isShown), modify } }
 }
 
 /** What should be, from what is known at this moment, and may be made: nothing new for a pod that the watch has lost. */

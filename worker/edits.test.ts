@@ -113,18 +113,59 @@ for (const { away = false, faults = [], name, within = 15_000 } of troubles) {
   })
 }
 
-t.test('ranges that become one where there is no room for it stay until it is there', async (t) => {
-  const world = await alone('2', 'tcp:400-440,tcp:460-500')
-  const open = watchPorts(world, [440, 460])
-  world.ec2.faults = ['throttled']
+const unmodified: Fault[] = ['throttled', 'internalBefore', 'lostBefore', 'hangBefore']
+for (const fault of unmodified) {
+  t.test(`ranges that become one where there is no room for it stay until it is there: ${fault}`, async (t) => {
+    const world = await alone('2', 'tcp:400-440,tcp:460-500')
+    const open = watchPorts(world, [440, 460])
+    world.ec2.faults = [fault]
+    edit(world, 'a', 'tcp:400-500')
+    await world.clock.advance(300)
+    t.same(calls(world), { [MODIFY]: 1 }, 'whatever came of it, it is not asked for again at once')
+    await world.clock.advance(60_000)
+    t.same(held(world), ['10.64.0.1:400'])
+    t.same(calls(world), { [MODIFY]: 2, [REVOKE]: 1 })
+    t.same(open, [
+      [440, 460],
+      [440, 460]
+    ])
+  })
+}
+
+t.test('ranges that become one in a full group, with a role that may not modify', async (t) => {
+  const world = await alone('9', 'tcp:400,tcp:410,tcp:420,tcp:430,tcp:440,tcp:450,tcp:460,tcp:470')
+  await runPod(world, 'b', '10.64.0.2')
+  await runPod(world, 'late', '10.64.0.3')
+  await world.clock.advance(15_000)
+  world.ec2.denied.add(MODIFY)
+  world.ec2.calls.clear()
   edit(world, 'a', 'tcp:400-500')
+  await world.clock.advance(1000)
+  t.same(held(world), ['10.64.0.1:400', '10.64.0.2:443', '10.64.0.3:443'])
+  t.same(calls(world), { [MODIFY]: 8, [REVOKE]: 1, [AUTHORIZE]: 1 })
+})
+
+t.test('a range that is split, with a role that may not modify, is revoked and made anew in one run', async (t) => {
+  const world = await alone('2', 'tcp:400-500')
+  world.ec2.denied.add(MODIFY)
+  edit(world, 'a', 'tcp:443,tcp:450')
+  await world.clock.advance(1000)
+  t.same(held(world), ['10.64.0.1:443', '10.64.0.1:450'])
+  t.same(calls(world), { [AUTHORIZE]: 2, [MODIFY]: 1, [REVOKE]: 1 })
+})
+
+t.test('an edit in a full group waits for no place that cannot be freed', async (t) => {
+  const world = await alone('2', 'tcp:100-500')
+  await runPod(world, 'gone', '10.64.0.2')
+  await world.clock.advance(15_000)
+  world.ec2.denied.add(REVOKE)
+  world.cluster.edit('gone', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+  edit(world, 'a', 'tcp:100-440,tcp:460-900')
   await world.clock.advance(30_000)
-  t.same(held(world), ['10.64.0.1:400'])
-  t.same(calls(world), { [MODIFY]: 2, [REVOKE]: 1 })
-  t.same(open, [
-    [440, 460],
-    [440, 460]
-  ])
+  t.same(held(world), ['10.64.0.1:100', '10.64.0.2:443'])
+  world.ec2.denied.clear()
+  await world.clock.advance(120_000)
+  t.same(held(world), ['10.64.0.1:100', '10.64.0.1:460'])
 })
 
 t.test('a rule that EC2 does not let be modified stays until what passes by it is there', async (t) => {

@@ -4,7 +4,7 @@ import { ruleKey } from '../shared/rules.ts'
 import type { Protocol, Rule } from '../shared/rules.ts'
 import type { Claim } from './desired.ts'
 import { planChanges } from './plan.ts'
-import type { Background, Change, Plan } from './plan.ts'
+import type { Background, Plan } from './plan.ts'
 import { podOf } from './podFixture.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
@@ -40,6 +40,7 @@ const knowing = (
   keptFor,
   inherited,
   modifiable: () => true,
+  lastAskedBy: keptFor,
   describes: ({ description }, { uid }) => description === uid
 })
 const EXPLAINED = knowing(() => true)
@@ -233,36 +234,49 @@ t.test('what a pod goes on asking for passes all the while, though the group has
   const planned = (wanted: Rule[], there: Rule[], quota: number) => {
     const claims = claimsOf(...wanted.map((of) => claimOf(of, 20)))
     const plan = planChanges(claims, viewOf(there.map(ours)), keptForEditor, { ipv4: quota, ipv6: 0 })
-    const keys = ({ ruleId, claim }: Change) => [ruleId, ruleKey(claim.rule)]
     return {
-      now: plan.modify.map(keys),
+      modify: changesOf(plan),
       authorize: plan.authorize.map((claim) => ruleKey(claim.rule)),
-      last: plan.modifyLast.map(keys),
       revoke: plan.revoke.map(ruleKey)
     }
   }
   t.same(
     planned([one, two], [wide], 2),
-    { now: [], authorize: [ruleKey(two)], last: [[`sgr-${ruleKey(wide)}`, ruleKey(one)]], revoke: [] },
+    { modify: [], authorize: [ruleKey(two)], revoke: [] },
     'one finds room, and until it is there the rule stays as it is'
   )
   t.same(
-    planned([b, two], [one, wide], 2).now,
+    planned([one, two], [wide, two], 2),
+    { modify: [[`sgr-${ruleKey(wide)}`, ruleKey(one)]], authorize: [], revoke: [] },
+    'it is there'
+  )
+  t.same(
+    planned([b, two], [one, wide], 2).modify,
     [
       [`sgr-${ruleKey(wide)}`, ruleKey(two)],
       [`sgr-${ruleKey(one)}`, ruleKey(b)]
     ],
     'a rule becomes what passes by it already'
   )
+  t.same(
+    planned([range(100, 120), range(150, 350), range(360, 400)], [range(100, 200), range(300, 400)], 3),
+    { modify: [], authorize: [ruleKey(range(360, 400))], revoke: [] },
+    'nor does one become what leans on another that stays'
+  )
   const halves = [range(400, 450), range(451, 500)] as const
   t.same(
     planned([wide], [...halves], 2),
-    { now: [[`sgr-${ruleKey(halves[0])}`, ruleKey(wide)]], authorize: [], last: [], revoke: [] },
+    { modify: [[`sgr-${ruleKey(halves[0])}`, ruleKey(wide)]], authorize: [], revoke: [] },
     'the other half stays until the whole is there'
   )
   t.same(planned([wide], [one, b], 2).revoke, [ruleKey(b)], 'what has nothing in common with it goes at once')
   const denied = planChanges(claimsOf(claimOf(wide, 20, false)), viewOf([one, b].map(ours)), keptForEditor, ROOM)
   t.same([denied.authorize, denied.revoke.map(ruleKey)], [[], [ruleKey(b)]], 'while nobody knows whether it may')
+  const crowded = claimsOf(claimOf(wide, 20, false), claimOf(rule(9), 30))
+  const full = planChanges(crowded, viewOf([ours(one)]), keptForEditor, FULL)
+  t.same([full.authorize, full.revoke, full.revokeFirst], [[], [], false], 'also where another waits for a place')
+  const others = { ...keptForEditor, lastAskedBy: () => 'somebody else' }
+  t.equal(planChanges(claimsOf(claimOf(wide, 20, false)), viewOf([ours(one)]), others, ROOM).revoke.length, 1)
   const fixed = { ...keptForEditor, modifiable: () => false }
   const stays = planChanges(claimsOf(claimOf(wide, 20)), viewOf([one, b].map(ours)), fixed, ROOM)
   t.same([stays.modify, stays.revoke.map(ruleKey)], [[], [ruleKey(b)]], 'also one that EC2 does not let be modified')
@@ -273,14 +287,13 @@ const anyRule = fc
   .record({ port: fc.integer({ min: 1, max: 8 }), width: fc.nat(2), six: fc.boolean() })
   .map(({ port, six, width }) => ({ ...rule(port, six ? 'fd00::1/128' : '10.64.0.7/32'), toPort: port + width }))
 /** What is there when all that is planned has been done. */
-const applied = ({ authorize, modify, modifyLast, revoke }: Plan, there: readonly ObservedRule[]): ObservedRule[] => {
-  const changes = [...modify, ...modifyLast]
-  const left = there.filter((of) => !revoke.includes(of) && !changes.some(({ ruleId }) => ruleId === of.id))
-  const changed = changes.map(({ claim, ruleId }) => ({ ...ours(claim.rule), id: ruleId }))
+const applied = ({ authorize, modify, revoke }: Plan, there: readonly ObservedRule[]): ObservedRule[] => {
+  const left = there.filter((of) => !revoke.includes(of) && !modify.some(({ ruleId }) => ruleId === of.id))
+  const changed = modify.map(({ claim, ruleId }) => ({ ...ours(claim.rule), id: ruleId }))
   return [...left, ...changed, ...authorize.map((claim) => ours(claim.rule))]
 }
-const isEmpty = ({ authorize, modify, modifyLast, revoke }: Plan): boolean =>
-  [authorize, modify, modifyLast, revoke].every((list) => list.length === 0)
+const isEmpty = ({ authorize, modify, revoke }: Plan): boolean =>
+  [authorize, modify, revoke].every((list) => list.length === 0)
 
 t.test('never touches a foreign or claimed rule, never passes the quota, and soon has nothing to do', async () => {
   const arbitrary = fc.record({
@@ -304,7 +317,7 @@ t.test('never touches a foreign or claimed rule, never passes the quota, and soo
       )
       const plan = planChanges(claimed, viewOf(there), background, quota)
       if (plan.revoke.some((of) => !of.owned || claimed.has(ruleKey(of)))) return false
-      const modify = [...plan.modify, ...plan.modifyLast]
+      const { modify } = plan
       const changed = new Set(modify.map(({ ruleId }) => ruleId))
       for (const { before, claim, ruleId } of modify) {
         const [old] = before
@@ -322,9 +335,10 @@ t.test('never touches a foreign or claimed rule, never passes the quota, and soo
         if (made && after.filter(inFamily).length > quota[family]) return false
       }
       // What leaned on a rule that was not there yet goes next, and whoever gets its place comes then.
-      const next = planChanges(claimed, viewOf(after), background, quota)
-      if (next.authorize.length > 0 && next.revoke.length === 0) return false
-      return isEmpty(planChanges(claimed, viewOf(applied(next, after)), background, quota))
+      let left = after
+      for (let round = 0; round < 4; round++)
+        left = applied(planChanges(claimed, viewOf(left), background, quota), left)
+      return isEmpty(planChanges(claimed, viewOf(left), background, quota))
     }),
     { numRuns: 2000 }
   )

@@ -17,10 +17,11 @@ export interface Change {
 }
 
 export interface Plan {
-  /** Rules that change in place: the group is full, and they belong to living pods that now ask for something else. */
+  /**
+   * Rules that change in place: the group is full, and they belong to living pods that now ask for something else. Not those by which something
+   * passes that is to pass by what is to be authorized: they are planned once that is there.
+   */
   readonly modify: readonly Change[]
-  /** Likewise, once what is to be authorized is there: by the rule as it is passes what the same pod goes on asking for. */
-  readonly modifyLast: readonly Change[]
   /** The group has no room for what is wanted until something is revoked. Otherwise authorize first: nobody waits. */
   readonly revokeFirst: boolean
   readonly authorize: readonly Claim[]
@@ -37,6 +38,8 @@ export interface Background {
   readonly explained: (rule: ObservedRule) => boolean
   /** uid of the living pod for which the rule keeps a place though it asks for it no more; undefined: nobody. */
   readonly keptFor: (rule: ObservedRule) => string | undefined
+  /** uid of whoever asked for the rule last, and asks for it no more. */
+  readonly lastAskedBy: (rule: ObservedRule) => string | undefined
   /** As far as we know EC2 lets the rule be changed. */
   readonly modifiable: (rule: ObservedRule) => boolean
   /** Whether the rule's description names this pod. */
@@ -92,12 +95,18 @@ export function planChanges(
   const reused = reuse(spares, open, background, (family) => quota[family] - fillOf(view, family))
   const left = spares.filter(({ id }) => !reused.some(({ ruleId }) => ruleId === id))
   // Whoever widens, narrows or shifts a range keeps what both let in until the new one is there, which comes before anybody else's.
-  const isKept = leaningOn(
-    reused.map(({ claim }) => claim),
-    background
+  const isReplaced = leaningOn(
+    [...settling.modify, ...reused].map(({ claim }) => claim),
+    background.keptFor
+  )
+  // Nor does he lose it by one denial, or for want of an answer: nothing new is made then, and nothing taken away.
+  const doubtful = [...claims].filter(([key, { authorizable }]) => !authorizable && !present.has(key))
+  const isDoubtful = leaningOn(
+    doubtful.map(([, claim]) => claim),
+    background.lastAskedBy
   )
   const explained = left.filter(({ candidates }) => candidates.every(background.explained)).map(({ rule }) => rule)
-  const revoke = explained.filter((rule) => !isKept(rule))
+  const revoke = explained.filter((rule) => !isReplaced(rule) && !isDoubtful(rule))
   const orphans = left.filter((spare) => spare.candidates.length === 1 && !background.explained(spare.rule))
   const unserved = open.filter((claim) => !reused.some((change) => change.claim === claim))
 
@@ -116,13 +125,10 @@ export function planChanges(
     } else waiting.push(claim)
   }
   const makesRoom = ({ cidr }: Rule): boolean => !fits(familyOf(cidr))
-  // Nor does he lose it by one denial, or for want of an answer: nothing new is made then, and nothing taken away.
-  const doubtful = [...claims].filter(([key, { authorizable }]) => !authorizable && !present.has(key))
-  const isWanted = leaningOn([...authorize, ...doubtful.map(([, claim]) => claim)], background)
-  const isLast = ({ before }: Change): boolean => before.some(leaningOn(authorize, background))
+  const isWanted = leaningOn(authorize, background.keptFor)
+  const waitsForOthers = whoWaits(reused, authorize, background)
   return {
-    modify: [...settling.modify, ...reused.filter((change) => !isLast(change))],
-    modifyLast: reused.filter(isLast),
+    modify: [...settling.modify, ...reused.filter((change) => !waitsForOthers.has(change))],
     revokeFirst: revoke.some(makesRoom),
     authorize,
     revoke: revoke.filter((rule) => makesRoom(rule) || !isWanted(rule)),
@@ -132,11 +138,28 @@ export function planChanges(
 }
 
 /** Whether some of what passes by the rule is to pass by one that is still to come, of the same pod. */
-function leaningOn(coming: readonly Claim[], { keptFor }: Background): (rule: ObservedRule) => boolean {
+function leaningOn(coming: readonly Claim[], podOf: Background['keptFor']): (rule: ObservedRule) => boolean {
   return (rule) => {
-    const uid = coming.length === 0 ? undefined : keptFor(rule)
+    const uid = coming.length === 0 ? undefined : podOf(rule)
     return uid !== undefined && coming.some((claim) => claim.pod.uid === uid && overlap(claim.rule, rule))
   }
+}
+
+/** Changes of rules that must stay as they are until others are there: those to be authorized, and those for which likewise others wait. */
+function whoWaits(
+  reused: readonly Change[],
+  authorize: readonly Claim[],
+  { keptFor }: Background
+): ReadonlySet<Change> {
+  const waiting = new Set<Change>()
+  let coming = authorize
+  while (coming.length > 0) {
+    const isLeaning = leaningOn(coming, keptFor)
+    const more = reused.filter((change) => !waiting.has(change) && change.before.some(isLeaning))
+    for (const change of more) waiting.add(change)
+    coming = more.map(({ claim }) => claim)
+  }
+  return waiting
 }
 
 /** Whether anything passes by both. */

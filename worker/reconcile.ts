@@ -21,6 +21,7 @@ import { fillOf } from './observation.ts'
 import { addressOf } from './orphans.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
+import type { Change, Plan } from './plan.ts'
 import type { Prover } from './prover.ts'
 import { createRefusals } from './refusals.ts'
 import type { Refusals } from './refusals.ts'
@@ -223,15 +224,21 @@ async function authorizeMissing(
   for (let round = 1; round <= 3; round++) {
     failures = []
     const attempt = attemptInto(failures)
-    await attempt(() => modifyRules(deps, groupId, decide(deps, groupId).plan.modify))
+    const unmodified = await attempt(() => modifyUntilTaken(deps, groupId, () => decide(deps, groupId).plan.modify))
     if (decide(deps, groupId).plan.revokeFirst) await ended
     if (decide(deps, groupId).plan.revokeFirst) await attempt(() => revokeExplained(deps, groupId, ending))
     // What could not be revoked takes its room; only what fits without it is tried.
-    const { authorize: planned, modifyLast } = decide(deps, groupId, () => false).plan
+    const left = (): Plan => decide(deps, groupId, () => false).plan
+    const planned = left().authorize
     const authorize = planned.filter(({ rule }) => !failed.has(ruleKey(rule)))
     const full: FullFamilies = new Map()
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed, full))
-    if (refused === undefined) await attempt(() => modifyRules(deps, groupId, modifyLast))
+    // What waited for what was to be authorized; a reply that was lost just now is not to be asked for again at once.
+    if (refused === undefined && unmodified === undefined && left().modify.length > 0) {
+      const late = await attempt(() => modifyUntilTaken(deps, groupId, () => left().modify))
+      // Where EC2 did not let them be modified, they are made anew.
+      if (late === undefined && round < 3) continue
+    }
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
     if (round === 3 || (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize)))) break
     // What was not sent after all, or was refused for itself, tells nothing of the quota.
@@ -240,6 +247,19 @@ async function authorizeMissing(
     if (isFull) await attempt(() => learnQuota(deps, groupId, sent, full))
   }
   return failures
+}
+
+/** One rule of a pod may take the place of another that EC2 does not let be modified. @throws Ec2Failure as {@link modifyRules} */
+async function modifyUntilTaken(
+  deps: ReconcileDeps,
+  groupId: SecurityGroupId,
+  planned: () => readonly Change[]
+): Promise<void> {
+  const refused = (): number => deps.book.record(groupId).unmodifiable.size
+  for (let before = -1; before < refused();) {
+    before = refused()
+    await modifyRules(deps, groupId, planned())
+  }
 }
 
 /** Revokes what ended or is no longer asked for; what living pods still ask for, only as far as the brake lets it. */

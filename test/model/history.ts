@@ -98,7 +98,7 @@ async function comeToRest(stage: Stage): Promise<void> {
   }
   await settle()
   // A permission that was withdrawn just before is believed until it is asked for again, and our mark on a rule until the rule is read.
-  const untaggedAt = Math.max(-Infinity, ...invariants.untaggedAt.values())
+  const untaggedAt = invariants.untaggedAt.size === 0 ? -Infinity : Math.max(start, ...invariants.untaggedAt.values())
   await pass(
     stage,
     Math.max(2 * LOOK, truth.turnedAt + WITHDRAWN - world.clock.now(), untaggedAt + REPAIRED - world.clock.now())
