@@ -4,7 +4,7 @@ import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import type { Logger } from '../shared/logger.ts'
 import type { Claim } from './desired.ts'
 import type { GroupBook } from './groupBook.ts'
-import type { Change } from './plan.ts'
+import type { Change } from './edits.ts'
 import type { ObservedRule, SecurityGroups } from './securityGroups.ts'
 
 export interface ApplyDeps {

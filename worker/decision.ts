@@ -5,11 +5,12 @@ import type { Family, RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import { desire, rulesOf } from './desired.ts'
 import type { Claim, Desired, Surroundings } from './desired.ts'
 import { describePod, podDescribed } from './description.ts'
+import type { Change } from './edits.ts'
 import type { GroupBook } from './groupBook.ts'
 import { addressOf } from './orphans.ts'
 import type { PermissionLedger } from './permissionLedger.ts'
 import { planChanges } from './plan.ts'
-import type { Change, Plan } from './plan.ts'
+import type { Plan } from './plan.ts'
 import type { FormerClaim, PodCache } from './podCache.ts'
 import type { ObservedPod } from './pods.ts'
 import type { ObservedRule } from './securityGroups.ts'
@@ -41,13 +42,33 @@ export interface Decision {
   readonly plan: Plan
 }
 
+type Keys = Pick<ReadonlyMap<RuleKey, unknown>, 'has'>
+
+/** What a run has found out, by rule. */
+export interface Findings {
+  /** EC2 refuses them for themselves. */
+  readonly failed?: Keys
+  /** What went to make room for them had their places. */
+  readonly promised?: Keys
+  /** Whether it is known why nobody claims the rule any more; as a rule by what is before us. */
+  readonly explained?: (rule: ObservedRule) => boolean
+}
+
+const NONE: Keys = new Set<RuleKey>()
+
 /** What should be and what to do about it, from what is known at this moment. */
-export function decide(deps: DecisionDeps, groupId: SecurityGroupId, explained = explainedBy(deps, groupId)): Decision {
+export function decide(
+  deps: DecisionDeps,
+  groupId: SecurityGroupId,
+  { explained = explainedBy(deps, groupId), failed = NONE, promised = NONE }: Findings = {}
+): Decision {
   // Who is lost to the watch is planned for like all others, so that he keeps what he has, and his place, until it is known.
   const desired = wantedOf(deps, groupId)
   const { unmodifiable } = deps.book.record(groupId)
   const background = {
     explained,
+    promised: ({ rule }: Claim) => promised.has(ruleKey(rule)),
+    refused: ({ rule }: Claim) => failed.has(ruleKey(rule)),
     keptFor: keptForBy(deps, groupId),
     lastAskedBy: (rule: ObservedRule) => deps.cache.formerClaims(groupId).get(ruleKey(rule))?.pod.uid,
     modifiable: ({ id }: ObservedRule) => !unmodifiable.has(id),

@@ -171,12 +171,16 @@ function refusalOfAddress(
   return undefined
 }
 
-/** The claims of one group in the order in which they are served: older pods first, so that a full group is fair. */
-export function inOrderOfAge(claims: Iterable<Claim>): Claim[] {
+/**
+ * The claims of one group in the order in which they are served: older pods first, so that a full group is fair.
+ * @param isFirst of the claims of one pod
+ */
+export function inOrderOfAge(claims: Iterable<Claim>, isFirst: (claim: Claim) => boolean = () => false): Claim[] {
   return [...claims].sort(
     (one, other) =>
       one.pod.createdAt - other.pod.createdAt ||
       compare(one.pod.uid, other.pod.uid) ||
+      Number(isFirst(other)) - Number(isFirst(one)) ||
       compare(describeRule(one.rule), describeRule(other.rule))
   )
 }

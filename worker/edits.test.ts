@@ -81,8 +81,9 @@ function watchPorts(world: World, ports: readonly number[]): number[][] {
 }
 
 /** Its group is run every ten seconds at most. */
-async function alone(quota: string, ports: string): Promise<World> {
-  const world = createWorld([GROUP], { RULES_PER_GROUP: quota, COALESCE: '10s' })
+async function alone(quota: string, ports: string, rulesPerCall = 1000): Promise<World> {
+  const environment = { RULES_PER_GROUP: quota, COALESCE: '10s' }
+  const world = createWorld([GROUP], environment, 'silent', undefined, rulesPerCall)
   world.restart()
   await runPod(world, 'a', '10.64.0.1', { [`sg.amazonaws.com/${GROUP}`]: ports })
   await world.clock.advance(30_000)
@@ -139,10 +140,76 @@ t.test('ranges that become one in a full group, with a role that may not modify'
   await world.clock.advance(15_000)
   world.ec2.denied.add(MODIFY)
   world.ec2.calls.clear()
+  const ports = [400, 410, 420, 430, 440, 450, 460, 470]
+  const open = watchPorts(world, ports)
   edit(world, 'a', 'tcp:400-500')
   await world.clock.advance(1000)
   t.same(held(world), ['10.64.0.1:400', '10.64.0.2:443', '10.64.0.3:443'])
-  t.same(calls(world), { [MODIFY]: 8, [REVOKE]: 1, [AUTHORIZE]: 1 })
+  t.same(calls(world), { [MODIFY]: 8, [REVOKE]: 2, [AUTHORIZE]: 2 })
+  t.same(
+    open.map(({ length }) => ports.length - length),
+    [1, 0, 0, 0],
+    'one makes room for the whole, and the others stay until it is there'
+  )
+})
+
+t.test('what passes already comes first where there is not room for all, and nothing is cut', async (t) => {
+  const cases = [
+    { quota: '2', from: 'tcp:400-500', to: 'tcp:100,tcp:443,tcp:450', ports: [443, 450] },
+    { quota: '2', from: 'tcp:400-500,tcp:600-610', to: 'tcp:100,tcp:600,tcp:450', ports: [450, 600] },
+    { quota: '2', from: 'tcp:400-460,tcp:461-500', to: 'tcp:100,tcp:430-480', ports: [440, 470] }
+  ]
+  for (const rulesPerCall of [1000, 1]) {
+    for (const { from, ports, quota, to } of cases) {
+      const world = await alone(quota, from, rulesPerCall)
+      const open = watchPorts(world, ports)
+      edit(world, 'a', to)
+      await world.clock.advance(15_000)
+      t.ok(open.length > 0)
+      t.same(
+        open.filter(({ length }) => length < ports.length),
+        [],
+        `${to}, ${String(rulesPerCall)} a call`
+      )
+    }
+  }
+})
+
+t.test('rules that lean on each other change one after the other where a call takes one', async (t) => {
+  const world = await alone('2', 'tcp:400-500,udp:53', 1)
+  const open = watchPorts(world, [443, 450])
+  edit(world, 'a', 'tcp:443,tcp:450')
+  await world.clock.advance(15_000)
+  t.same(held(world), ['10.64.0.1:443', '10.64.0.1:450'])
+  t.same(calls(world), { [MODIFY]: 2 })
+  t.same(open, [
+    [443, 450],
+    [443, 450]
+  ])
+})
+
+t.test('who edits in a full group keeps his place also where a role may not modify', async (t) => {
+  const world = await fullWorld()
+  world.ec2.denied.add(MODIFY)
+  edit(world, 'b', 'tcp:80')
+  await world.clock.advance(5000)
+  t.same(held(world), ['10.64.0.1:443', '10.64.0.2:80'], 'though somebody older waits')
+  t.same([reasonOf(world, 'b'), reasonOf(world, 'late')], ['RulesInEffect', 'RuleQuotaExceeded'])
+})
+
+t.test('a rule that EC2 refuses for itself takes no place, and nothing from whom it is refused', async (t) => {
+  const world = await alone('2', 'tcp:400-500')
+  world.ec2.refuses = ({ fromPort }) => fromPort === 444
+  edit(world, 'a', 'tcp:444,tcp:900')
+  await world.clock.advance(15_000)
+  t.same(held(world), ['10.64.0.1:400', '10.64.0.1:900'])
+  await runPod(world, 'late', '10.64.0.3')
+  await world.clock.advance(120_000)
+  t.same(held(world), ['10.64.0.1:400', '10.64.0.1:900'], 'also where somebody else waits')
+  t.same([reasonOf(world, 'a'), reasonOf(world, 'late')], ['AuthorizeFailed', 'RuleQuotaExceeded'])
+  edit(world, 'a', 'tcp:444')
+  await world.clock.advance(30_000)
+  t.same(held(world), ['10.64.0.1:400', '10.64.0.3:443'], 'a place that nothing asks for goes to who waits')
 })
 
 t.test('a range that is split, with a role that may not modify, is revoked and made anew in one run', async (t) => {

@@ -98,9 +98,9 @@ export function createGroupBook(lag: number): GroupBook {
     const seen = viewOf(next.observation)
     views.set(groupId, seen)
     if (seen.owned !== before.owned || seen.unseen.size + before.unseen.size > 0) index(groupId, before, seen)
-    // Where so many are, so many fit: a lagging read may have taught too few.
+    // Where so many are, so many fit: a lagging read may have taught too few. Who takes the place that was to be tried leaves it to be tried.
     const quota = mapQuota(next.quota, (learned, family) => {
-      const rules = Math.max(learned.rules, fillOf(seen, family))
+      const rules = Math.max(learned.rules, fillOf(seen, family) + (learned.probing ? 1 : 0))
       return rules === learned.rules ? learned : { ...learned, rules }
     })
     if (Object.keys(quota).length > 0) records.set(groupId, { ...next, quota })

@@ -7,7 +7,7 @@ import type { Claim } from './desired.ts'
 import { describePod } from './description.ts'
 import { HANDLING } from './failures.ts'
 import { isRecent } from './observation.ts'
-import type { Change } from './plan.ts'
+import type { Change } from './edits.ts'
 import { Ec2Failure } from './securityGroups.ts'
 
 /**

@@ -39,6 +39,8 @@ const knowing = (
   explained,
   keptFor,
   inherited,
+  promised: () => false,
+  refused: () => false,
   modifiable: () => true,
   lastAskedBy: keptFor,
   describes: ({ description }, { uid }) => description === uid
@@ -107,7 +109,7 @@ t.test('a full group revokes first, and serves older pods before younger', async
     ipv4: 1,
     ipv6: 60
   })
-  t.equal(plan.revokeFirst, true)
+  t.equal(plan.makeRoom.length, 1)
   t.same([plan.authorize.map((claim) => claim.rule), plan.waiting.map((claim) => claim.rule)], [[c], [b]])
 })
 
@@ -115,7 +117,7 @@ t.test('foreign rules fill a group too, and each family has its own room', async
   const six = rule(1, 'fd00::1/128')
   const plan = planChanges(claimsOf(claimOf(b), claimOf(six)), viewOf([theirs(a)]), EXPLAINED, { ipv4: 1, ipv6: 1 })
   t.same(
-    [plan.authorize.map((claim) => claim.rule), plan.waiting.map((claim) => claim.rule), plan.revokeFirst],
+    [plan.authorize.map((claim) => claim.rule), plan.waiting.map((claim) => claim.rule), plan.makeRoom.length > 0],
     [[six], [b], false]
   )
 })
@@ -131,7 +133,7 @@ const changesOf = (plan: ReturnType<typeof planChanges>) =>
 t.test('in a full group the rule of a pod that asks for another becomes it, though an older pod waits', async (t) => {
   const plan = planChanges(claimsOf(claimOf(b, 10), claimOf(c, 20)), viewOf([ours(a)]), keptForEditor, FULL)
   t.same(changesOf(plan), [[`sgr-${ruleKey(a)}`, ruleKey(c)]])
-  t.same([plan.revoke, plan.authorize, plan.orphans, plan.revokeFirst], [[], [], [], false])
+  t.same([plan.revoke, plan.authorize, plan.orphans, plan.makeRoom.length > 0], [[], [], [], false])
   t.same(
     plan.waiting.map((claim) => claim.rule),
     [b]
@@ -188,7 +190,7 @@ t.test('what a lost reply left open', async (t) => {
   )
   t.same([half.revoke, half.orphans], [[], []], 'waits for a read when not all that it may be is explained')
   const full = planChanges(claimsOf(claimOf(c, 10)), view, EXPLAINED, FULL)
-  t.same([full.revokeFirst, full.authorize.length], [true, 1], 'and takes its room')
+  t.same([full.makeRoom.length > 0, full.authorize.length], [true, 1], 'and takes its room')
 })
 
 t.test('what was read before our time is not revoked where a claim is missing that it may have become', async (t) => {
@@ -208,6 +210,15 @@ t.test('what was read before our time is not revoked where a claim is missing th
   t.same(planChanges(missing, viewOf([elsewhere]), before, ROOM).revoke, [], 'at another address of the pod')
   t.equal(planChanges(missing, viewOf([{ ...elsewhere, description: '' }]), before, ROOM).revoke.length, 1)
   t.equal(planChanges(new Map(), viewOf([ours(a)]), before, ROOM).revoke.length, 1)
+})
+
+t.test('a duplicate that no read shows may be a rule of the pod that is asked for no more: that stays', async (t) => {
+  const proven = new Map([[ruleKey(c), 'proven' as const]])
+  for (const quota of [ROOM, FULL]) {
+    const plan = planChanges(claimsOf(claimOf(c, 20)), viewOf([ours(a)], proven), keptForEditor, quota)
+    t.same([plan.modify, plan.authorize, plan.revoke, plan.orphans], [[], [], [], []])
+    t.equal(planChanges(claimsOf(claimOf(c, 20)), viewOf([ours(a)], proven), EXPLAINED, quota).revoke.length, 1)
+  }
 })
 
 t.test('a rule that lets in what another one of its pod is to let in stays until that is there', async (t) => {
@@ -274,7 +285,11 @@ t.test('what a pod goes on asking for passes all the while, though the group has
   t.same([denied.authorize, denied.revoke.map(ruleKey)], [[], [ruleKey(b)]], 'while nobody knows whether it may')
   const crowded = claimsOf(claimOf(wide, 20, false), claimOf(rule(9), 30))
   const full = planChanges(crowded, viewOf([ours(one)]), keptForEditor, FULL)
-  t.same([full.authorize, full.revoke, full.revokeFirst], [[], [], false], 'also where another waits for a place')
+  t.same(
+    [full.authorize, full.revoke, full.makeRoom.length > 0],
+    [[], [], false],
+    'also where another waits for a place'
+  )
   const others = { ...keptForEditor, lastAskedBy: () => 'somebody else' }
   t.equal(planChanges(claimsOf(claimOf(wide, 20, false)), viewOf([ours(one)]), others, ROOM).revoke.length, 1)
   const fixed = { ...keptForEditor, modifiable: () => false }
@@ -287,13 +302,14 @@ const anyRule = fc
   .record({ port: fc.integer({ min: 1, max: 8 }), width: fc.nat(2), six: fc.boolean() })
   .map(({ port, six, width }) => ({ ...rule(port, six ? 'fd00::1/128' : '10.64.0.7/32'), toPort: port + width }))
 /** What is there when all that is planned has been done. */
-const applied = ({ authorize, modify, revoke }: Plan, there: readonly ObservedRule[]): ObservedRule[] => {
-  const left = there.filter((of) => !revoke.includes(of) && !modify.some(({ ruleId }) => ruleId === of.id))
+const applied = ({ authorize, makeRoom, modify, revoke }: Plan, there: readonly ObservedRule[]): ObservedRule[] => {
+  const gone = [...makeRoom, ...revoke]
+  const left = there.filter((of) => !gone.includes(of) && !modify.some(({ ruleId }) => ruleId === of.id))
   const changed = modify.map(({ claim, ruleId }) => ({ ...ours(claim.rule), id: ruleId }))
   return [...left, ...changed, ...authorize.map((claim) => ours(claim.rule))]
 }
-const isEmpty = ({ authorize, modify, revoke }: Plan): boolean =>
-  [authorize, modify, revoke].every((list) => list.length === 0)
+const isEmpty = ({ authorize, makeRoom, modify, revoke }: Plan): boolean =>
+  [authorize, makeRoom, modify, revoke].every((list) => list.length === 0)
 
 t.test('never touches a foreign or claimed rule, never passes the quota, and soon has nothing to do', async () => {
   const arbitrary = fc.record({
@@ -306,17 +322,24 @@ t.test('never touches a foreign or claimed rule, never passes the quota, and soo
     ),
     quota: fc.record({ ipv4: fc.integer({ min: 0, max: 9 }), ipv6: fc.integer({ min: 0, max: 9 }) }),
     explained: fc.func(fc.boolean()),
+    fixed: fc.func(fc.boolean()),
+    refused: fc.func(fc.boolean()),
     kept: fc.func(fc.option(fc.integer({ min: 1, max: 9 }).map(String), { nil: undefined }))
   })
   fc.assert(
-    fc.property(arbitrary, ({ claims, there, quota, explained, kept }) => {
+    fc.property(arbitrary, ({ claims, there, quota, explained, fixed, kept, refused }) => {
       const claimed = claimsOf(...claims)
-      const background = knowing(
-        (of) => explained(ruleKey(of)),
-        (of) => kept(ruleKey(of))
-      )
+      const background = {
+        ...knowing(
+          (of) => explained(ruleKey(of)),
+          (of) => kept(ruleKey(of))
+        ),
+        modifiable: ({ id }: ObservedRule) => !fixed(id),
+        refused: ({ rule: of }: Claim) => refused(ruleKey(of))
+      }
       const plan = planChanges(claimed, viewOf(there), background, quota)
-      if (plan.revoke.some((of) => !of.owned || claimed.has(ruleKey(of)))) return false
+      const gone = [...plan.makeRoom, ...plan.revoke]
+      if (gone.some((of) => !of.owned || claimed.has(ruleKey(of)))) return false
       const { modify } = plan
       const changed = new Set(modify.map(({ ruleId }) => ruleId))
       for (const { before, claim, ruleId } of modify) {
@@ -327,7 +350,12 @@ t.test('never touches a foreign or claimed rule, never passes the quota, and soo
       }
       // Each claim is served once, and each rule has one fate.
       const served = [...modify.map(({ claim }) => claim), ...plan.authorize, ...plan.waiting]
-      if (new Set(served).size < served.length || plan.revoke.some(({ id }) => changed.has(id))) return false
+      if (
+        served.some(background.refused) ||
+        new Set(served).size < served.length ||
+        gone.some(({ id }) => changed.has(id))
+      )
+        return false
       const after = applied(plan, there)
       for (const family of ['ipv4', 'ipv6'] as const) {
         const inFamily = (of: Rule) => of.cidr.includes(':') === (family === 'ipv6')
@@ -336,7 +364,7 @@ t.test('never touches a foreign or claimed rule, never passes the quota, and soo
       }
       // What leaned on a rule that was not there yet goes next, and whoever gets its place comes then.
       let left = after
-      for (let round = 0; round < 4; round++)
+      for (let round = 0; round < 9; round++)
         left = applied(planChanges(claimed, viewOf(left), background, quota), left)
       return isEmpty(planChanges(claimed, viewOf(left), background, quota))
     }),

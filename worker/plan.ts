@@ -1,20 +1,14 @@
 /** What to change in one security group: a function of what is claimed and what is there. Pure. */
 import { familyOf, ruleKey } from '../shared/rules.ts'
-import type { Family, Rule, RuleKey } from '../shared/rules.ts'
+import type { Family, RuleKey } from '../shared/rules.ts'
 import { inOrderOfAge } from './desired.ts'
 import type { Claim } from './desired.ts'
+import { leaningOn, passingBy, reuse, whoWaits } from './edits.ts'
+import type { Change, Spare } from './edits.ts'
 import { fillOf } from './observation.ts'
 import type { GroupView } from './observation.ts'
 import type { ObservedPod } from './pods.ts'
 import type { ObservedRule } from './securityGroups.ts'
-
-/** A rule of ours that becomes what the claim asks for, in the place that it has. */
-export interface Change {
-  readonly ruleId: string
-  /** What it may be now: one rule, or several when an earlier reply was lost. */
-  readonly before: readonly ObservedRule[]
-  readonly claim: Claim
-}
 
 export interface Plan {
   /**
@@ -22,9 +16,10 @@ export interface Plan {
    * passes that is to pass by what is to be authorized: they are planned once that is there.
    */
   readonly modify: readonly Change[]
-  /** The group has no room for what is wanted until something is revoked. Otherwise authorize first: nobody waits. */
-  readonly revokeFirst: boolean
+  /** To be revoked before anything is authorized, for there is no room otherwise. */
+  readonly makeRoom: readonly ObservedRule[]
   readonly authorize: readonly Claim[]
+  /** To be revoked last: nobody waits for it, and nothing that is asked for passes by it alone. */
   readonly revoke: readonly ObservedRule[]
   /** Claims for which the quota leaves no room, those served next first. */
   readonly waiting: readonly Claim[]
@@ -40,19 +35,16 @@ export interface Background {
   readonly keptFor: (rule: ObservedRule) => string | undefined
   /** uid of whoever asked for the rule last, and asks for it no more. */
   readonly lastAskedBy: (rule: ObservedRule) => string | undefined
+  /** A place was kept free for the claim when the rule went that had it. */
+  readonly promised: (claim: Claim) => boolean
+  /** EC2 refuses the claim's rule for itself, whatever else the group holds. */
+  readonly refused: (claim: Claim) => boolean
   /** As far as we know EC2 lets the rule be changed. */
   readonly modifiable: (rule: ObservedRule) => boolean
   /** Whether the rule's description names this pod. */
   readonly describes: (rule: ObservedRule, pod: ObservedPod) => boolean
   /** The view is from before our own time: a rule may have been changed in place by the worker before us, and the read not show it. */
   readonly inherited: boolean
-}
-
-/** An unclaimed rule of ours, by its id: what it is, or may be. */
-interface Spare {
-  readonly id: string
-  readonly candidates: readonly ObservedRule[]
-  readonly rule: ObservedRule
 }
 
 /**
@@ -85,20 +77,24 @@ export function planChanges(
   const settling = resolveUncertain(claims, view, missing)
   const unclaimed = view.owned.filter((rule) => !claims.has(ruleKey(rule)))
   const mayHoldClaim = (rule: ObservedRule): boolean =>
-    background.inherited &&
-    unseenClaims.some(([, { rule: wanted, pod }]) => wanted.cidr === rule.cidr || background.describes(rule, pod))
+    unseenClaims.some(([key, { rule: wanted, pod }]) => {
+      // A duplicate that no read shows may be a rule that was changed by a call of which nobody knew any more.
+      if (view.unseen.get(key) === 'proven' && background.keptFor(rule) === pod.uid) return true
+      return background.inherited && (wanted.cidr === rule.cidr || background.describes(rule, pod))
+    })
   const spares = [
     ...unclaimed.filter((rule) => !mayHoldClaim(rule)).map((rule) => ({ id: rule.id, candidates: [rule], rule })),
     ...settling.spares
   ]
   const open = missing.filter((claim) => !settling.modify.some((change) => change.claim === claim))
-  const reused = reuse(spares, open, background, (family) => quota[family] - fillOf(view, family))
-  const left = spares.filter(({ id }) => !reused.some(({ ruleId }) => ruleId === id))
+  // What EC2 refuses whatever room there is takes no place; what passes by an old rule instead goes on passing by it.
+  const [refused, possible] = [open.filter(background.refused), open.filter((claim) => !background.refused(claim))]
+  const inOrder = inOrderOfAge(possible, passingBy(spares, background.keptFor))
+  const reused = reuse(spares, inOrder, background, (family) => quota[family] - fillOf(view, family))
+  const left = spares.filter(({ id }) => !reused.changes.some(({ ruleId }) => ruleId === id))
   // Whoever widens, narrows or shifts a range keeps what both let in until the new one is there, which comes before anybody else's.
-  const isReplaced = leaningOn(
-    [...settling.modify, ...reused].map(({ claim }) => claim),
-    background.keptFor
-  )
+  const changed = [...settling.modify, ...reused.changes].map(({ claim }) => claim)
+  const isReplaced = leaningOn([...changed, ...refused], background.keptFor)
   // Nor does he lose it by one denial, or for want of an answer: nothing new is made then, and nothing taken away.
   const doubtful = [...claims].filter(([key, { authorizable }]) => !authorizable && !present.has(key))
   const isDoubtful = leaningOn(
@@ -106,67 +102,56 @@ export function planChanges(
     background.lastAskedBy
   )
   const explained = left.filter(({ candidates }) => candidates.every(background.explained)).map(({ rule }) => rule)
-  const revoke = explained.filter((rule) => !isReplaced(rule) && !isDoubtful(rule))
+  const spent = explained.filter((rule) => !isReplaced(rule) && !isDoubtful(rule))
   const orphans = left.filter((spare) => spare.candidates.length === 1 && !background.explained(spare.rule))
-  const unserved = open.filter((claim) => !reused.some((change) => change.claim === claim))
-
-  const room = (family: Family, without: readonly ObservedRule[]): number =>
-    Math.max(0, quota[family] - fillOf(view, family) + without.filter(({ cidr }) => familyOf(cidr) === family).length)
-  const fits = (family: Family): boolean =>
-    unserved.filter(({ rule }) => familyOf(rule.cidr) === family).length <= room(family, [])
-  const places = { ipv4: room('ipv4', revoke), ipv6: room('ipv6', revoke) }
-  const authorize: Claim[] = []
-  const waiting: Claim[] = []
-  for (const claim of unserved) {
-    const family = familyOf(claim.rule.cidr)
-    if (places[family] > 0) {
-      places[family] -= 1
-      authorize.push(claim)
-    } else waiting.push(claim)
+  const unserved = inOrder.filter((claim) => !changed.includes(claim))
+  const isWanted = leaningOn(unserved, background.keptFor)
+  const served = { authorize: [] as Claim[], first: [] as ObservedRule[], waiting: [] as Claim[] }
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    const of = <T>(items: readonly T[], cidrOf: (item: T) => string): T[] =>
+      items.filter((item) => familyOf(cidrOf(item)) === family)
+    const wanted = of(unserved, ({ rule }) => rule.cidr)
+    const owed = wanted.filter((claim) => reused.owed.has(claim))
+    const isFirst = (claim: Claim): boolean => reused.owed.has(claim) || background.promised(claim)
+    const ordered = [...wanted.filter(isFirst), ...wanted.filter((claim) => !isFirst(claim))]
+    const { first, places } = makeRoom(
+      wanted.length,
+      quota[family] - fillOf(view, family),
+      of(spent, ({ cidr }) => cidr),
+      isWanted,
+      [...Map.groupBy(owed, ({ pod }) => pod.uid).values()].map(([next]) => next && reused.owed.get(next))
+    )
+    served.first.push(...first)
+    served.authorize.push(...ordered.slice(0, places))
+    served.waiting.push(...ordered.slice(places))
   }
-  const makesRoom = ({ cidr }: Rule): boolean => !fits(familyOf(cidr))
-  const isWanted = leaningOn(authorize, background.keptFor)
-  const waitsForOthers = whoWaits(reused, authorize, background)
+  const waitsForOthers = whoWaits(reused.changes, served.authorize, background.keptFor)
   return {
-    modify: [...settling.modify, ...reused.filter((change) => !waitsForOthers.has(change))],
-    revokeFirst: revoke.some(makesRoom),
-    authorize,
-    revoke: revoke.filter((rule) => makesRoom(rule) || !isWanted(rule)),
-    waiting,
+    modify: [...settling.modify, ...reused.changes.filter((change) => !waitsForOthers.has(change))],
+    makeRoom: served.first,
+    authorize: served.authorize,
+    revoke: spent.filter((rule) => !isWanted(rule)),
+    waiting: served.waiting,
     orphans: orphans.map(({ rule }) => rule)
   }
 }
 
-/** Whether some of what passes by the rule is to pass by one that is still to come, of the same pod. */
-function leaningOn(coming: readonly Claim[], podOf: Background['keptFor']): (rule: ObservedRule) => boolean {
-  return (rule) => {
-    const uid = coming.length === 0 ? undefined : podOf(rule)
-    return uid !== undefined && coming.some((claim) => claim.pod.uid === uid && overlap(claim.rule, rule))
-  }
-}
-
-/** Changes of rules that must stay as they are until others are there: those to be authorized, and those for which likewise others wait. */
-function whoWaits(
-  reused: readonly Change[],
-  authorize: readonly Claim[],
-  { keptFor }: Background
-): ReadonlySet<Change> {
-  const waiting = new Set<Change>()
-  let coming = authorize
-  while (coming.length > 0) {
-    const isLeaning = leaningOn(coming, keptFor)
-    const more = reused.filter((change) => !waiting.has(change) && change.before.some(isLeaning))
-    for (const change of more) waiting.add(change)
-    coming = more.map(({ claim }) => claim)
-  }
-  return waiting
-}
-
-/** Whether anything passes by both. */
-function overlap(one: Rule, other: Rule): boolean {
-  if (one.cidr !== other.cidr) return false
-  if (one.protocol === 'all' || other.protocol === 'all') return true
-  return one.protocol === other.protocol && one.fromPort <= other.toPort && other.fromPort <= one.toPort
+/**
+ * What of one family is to be revoked before anything is authorized, and for how many there is room then. What something leans on that is
+ * still to come goes only if nothing else makes room, one rule of a pod at a time: what comes in its place may be all that leans on the rest.
+ * @param replaced of each pod the rule in whose place something else of it is to come
+ */
+function makeRoom(
+  wanted: number,
+  room: number,
+  spent: readonly ObservedRule[],
+  isWanted: (rule: ObservedRule) => boolean,
+  replaced: readonly (ObservedRule | undefined)[]
+): { first: readonly ObservedRule[]; places: number } {
+  if (wanted <= room) return { first: [], places: wanted }
+  const free = spent.filter((rule) => !isWanted(rule))
+  const first = room + free.length > 0 ? free : spent.filter((rule) => replaced.includes(rule))
+  return { first, places: Math.max(0, room + first.length) }
 }
 
 /** What a lost reply left open is settled by saying again what it is to be: a claim decides, and without one it is spare. */
@@ -188,30 +173,4 @@ function resolveUncertain(
       spares.push({ id, candidates, rule: last })
   }
   return { modify, spares }
-}
-
-/** In a family that has no room for all, a pod's spare rules become what it asks for now, so that nobody else gets their places. */
-function reuse(
-  spares: readonly Spare[],
-  missing: readonly Claim[],
-  { keptFor, modifiable }: Background,
-  room: (family: Family) => number
-): Change[] {
-  const changes: Change[] = []
-  for (const family of ['ipv4', 'ipv6'] as const) {
-    const wanted = missing.filter(({ rule }) => familyOf(rule.cidr) === family)
-    if (wanted.length <= Math.max(0, room(family))) continue
-    // What passes by a rule already comes before what does not.
-    for (const isFit of [overlap, () => true]) {
-      for (const { candidates, id, rule } of spares) {
-        const uid = familyOf(rule.cidr) === family && modifiable(rule) ? keptFor(rule) : undefined
-        if (uid === undefined || changes.some(({ ruleId }) => ruleId === id)) continue
-        const claim = wanted.find((one) => one.pod.uid === uid && isFit(one.rule, rule))
-        if (claim === undefined) continue
-        wanted.splice(wanted.indexOf(claim), 1)
-        changes.push({ ruleId: id, before: candidates, claim })
-      }
-    }
-  }
-  return changes
 }

@@ -45,6 +45,18 @@ t.test(
   }
 )
 
+t.test('a place that somebody else takes while it is to be tried does not end the trying', async (t) => {
+  const world = createWorld([GROUP])
+  world.ec2.quota = 2
+  world.restart()
+  await crowd(world, 3)
+  await world.clock.advance(5 * 60_000 - 10_000)
+  fill(world, '10.64.9.1/32')
+  world.ec2.quota = 60
+  await world.clock.advance(7 * 60_000)
+  t.same([held(world), reasonOf(world, 'p-3')], [4, 'RulesInEffect'])
+})
+
 /** Pods of both families, which ask all at once. */
 async function crowdOfBoth(world: World, count: number): Promise<void> {
   for (let index = 1; index <= count; index++) {

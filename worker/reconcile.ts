@@ -11,8 +11,10 @@ import { authorizeClaims } from './authorizeClaims.ts'
 import type { FullFamilies } from './authorizeClaims.ts'
 import type { Brake } from './brake.ts'
 import { decide, isStillAskedFor, misdescribed, quotaOf } from './decision.ts'
+import type { Findings } from './decision.ts'
 import type { Claim, Desired } from './desired.ts'
 import { podDescribed } from './description.ts'
+import type { Change } from './edits.ts'
 import { HANDLING } from './failures.ts'
 import { summarize } from './groupSummary.ts'
 import type { GroupSummary } from './groupSummary.ts'
@@ -21,7 +23,7 @@ import { fillOf } from './observation.ts'
 import { addressOf } from './orphans.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Outcome } from './outcomes.ts'
-import type { Change, Plan } from './plan.ts'
+import type { Plan } from './plan.ts'
 import type { Prover } from './prover.ts'
 import { createRefusals } from './refusals.ts'
 import type { Refusals } from './refusals.ts'
@@ -47,6 +49,10 @@ export interface ReconcileDeps extends EndingDeps {
   readonly onOrphansRevoked: (count: number) => void
 }
 
+/** Of one run, at most: each has made room for the next, so that there are no more than a pod has rules. */
+const ROUNDS = 100
+/** What is left takes its room, whatever kept it from being revoked. */
+const UNEXPLAINED: Findings = { explained: () => false }
 /** Refused pods are looked at again this often, in milliseconds: a tag or a Role may have come. */
 const REFUSED_AGAIN = 15_000
 
@@ -101,18 +107,19 @@ async function reconcile(
   ending: Ending
 ): Promise<{ againAfter?: number; idle?: boolean }> {
   const before = deps.book.record(groupId)
-  const failed = lately.of(groupId)
   const failures: Error[] = []
   const attempt = attemptInto(failures)
   let orphansAgain: number | undefined
   const unread = await attempt(() => readWhatIsMissing(deps, groupId))
   await askPermissions(deps, groupId)
+  tryAgain(deps, groupId, lately)
+  const failed = new Map(lately.of(groupId))
   // Nothing new on an old view. But whatever could not be read or authorized: nothing keeps us from revoking what ended.
   const ended = attempt(() => revokeEnded(deps, groupId, ending))
   if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed, ended, ending)))
   lately.remember(groupId, failed)
   await ended
-  await attempt(() => revokeExplained(deps, groupId, ending))
+  await attempt(() => revokeExplained(deps, groupId, decide(deps, groupId, { failed }).plan.revoke, ending))
   await attempt(async () => {
     orphansAgain = await revokeOrphans(deps, groupId, ending)
   })
@@ -130,6 +137,24 @@ async function reconcile(
   // Every call to EC2 that succeeds is noted in the book; and who waits for something is not asked for anew at every event.
   const idle = deps.book.record(groupId) === before && delays.length === 0
   return delays.length === 0 ? { idle } : { idle, againAfter: Math.min(...delays) }
+}
+
+/** What EC2 refused for itself is tried again now and then, where there is room for it: nobody gives a place away for a rule that EC2 may not take. */
+function tryAgain(deps: ReconcileDeps, groupId: SecurityGroupId, lately: Refusals): void {
+  const due = lately.due(groupId)
+  if (due.length === 0) return
+  const { desired, plan } = decide(deps, groupId, { failed: lately.of(groupId) })
+  const view = deps.book.view(groupId)
+  const quota = quotaOf(deps, groupId)
+  const hasRoom = (family: Family): boolean => {
+    const of = <T>(items: readonly T[], cidrOf: (item: T) => string): number =>
+      items.filter((item) => familyOf(cidrOf(item)) === family).length
+    return fillOf(view, family) + of(plan.authorize, ({ rule }) => rule.cidr) + of(due, (key) => key) <= quota[family]
+  }
+  lately.forget(
+    groupId,
+    due.filter((key) => !desired.claims.has(key) || hasRoom(familyOf(key)))
+  )
 }
 
 /** Runs a step and notes its failure, so that the next step has its turn whatever happened. */
@@ -154,8 +179,7 @@ function conclude(
   failure: Ec2Failure | undefined
 ): number | undefined {
   const { book, cache } = deps
-  // What is left after the run takes its room, whatever kept it from being revoked.
-  const { desired, plan } = decide(deps, groupId, () => false)
+  const { desired, plan } = decide(deps, groupId, { failed, ...UNEXPLAINED })
   const former = new Set([...cache.formerClaims(groupId).values()].map(({ pod }) => pod.uid))
   for (const uid of heldBy(deps, groupId, plan.orphans)) former.add(uid)
   // Most of what is left over is explained, and merely could not be revoked.
@@ -221,29 +245,38 @@ async function authorizeMissing(
   ending: Ending
 ): Promise<Error[]> {
   let failures: Error[] = []
-  for (let round = 1; round <= 3; round++) {
+  const current = (): Plan => decide(deps, groupId, { failed }).plan
+  for (let round = 1, refusals = 0; round <= ROUNDS; round++) {
     failures = []
     const attempt = attemptInto(failures)
-    const unmodified = await attempt(() => modifyUntilTaken(deps, groupId, () => decide(deps, groupId).plan.modify))
-    if (decide(deps, groupId).plan.revokeFirst) await ended
-    if (decide(deps, groupId).plan.revokeFirst) await attempt(() => revokeExplained(deps, groupId, ending))
+    const before = deps.book.record(groupId)
+    await attempt(() => modifyUntilTaken(deps, groupId, () => current().modify))
+    if (current().makeRoom.length > 0) await ended
+    const planned = current()
+    const promised = new Set(planned.authorize.map(({ rule }) => ruleKey(rule)))
+    if (planned.makeRoom.length > 0)
+      await attempt(() =>
+        revokeExplained(deps, groupId, [...new Set([...planned.makeRoom, ...planned.revoke])], ending)
+      )
     // What could not be revoked takes its room; only what fits without it is tried.
-    const left = (): Plan => decide(deps, groupId, () => false).plan
-    const planned = left().authorize
-    const authorize = planned.filter(({ rule }) => !failed.has(ruleKey(rule)))
+    const left = (): Plan => decide(deps, groupId, { failed, promised, ...UNEXPLAINED }).plan
+    const { authorize } = left()
     const full: FullFamilies = new Map()
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed, full))
     // What waited for what was to be authorized; a reply that was lost just now is not to be asked for again at once.
-    if (refused === undefined && unmodified === undefined && left().modify.length > 0) {
-      const late = await attempt(() => modifyUntilTaken(deps, groupId, () => left().modify))
-      // Where EC2 did not let them be modified, they are made anew.
-      if (late === undefined && round < 3) continue
-    }
+    if (failures.length === 0) await attempt(() => modifyUntilTaken(deps, groupId, () => left().modify))
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
-    if (round === 3 || (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize)))) break
+    if (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize))) {
+      // What was gained may let the next rules of an edited pod go, and make room.
+      const { authorize, modify } = current()
+      if (failures.length > 0 || authorize.length + modify.length === 0 || deps.book.record(groupId) === before) break
+      continue
+    }
+    refusals += 1
+    if (refusals === 3) break
     // What was not sent after all, or was refused for itself, tells nothing of the quota.
-    const current = deps.claimsOf(groupId)
-    const sent = authorize.filter((claim) => isStillClaimed(current, claim) && !failed.has(ruleKey(claim.rule)))
+    const claims = deps.claimsOf(groupId)
+    const sent = authorize.filter((claim) => isStillClaimed(claims, claim) && !failed.has(ruleKey(claim.rule)))
     if (isFull) await attempt(() => learnQuota(deps, groupId, sent, full))
   }
   return failures
@@ -263,10 +296,15 @@ async function modifyUntilTaken(
 }
 
 /** Revokes what ended or is no longer asked for; what living pods still ask for, only as far as the brake lets it. */
-async function revokeExplained(deps: ReconcileDeps, groupId: SecurityGroupId, ending: Ending): Promise<void> {
+async function revokeExplained(
+  deps: ReconcileDeps,
+  groupId: SecurityGroupId,
+  planned: readonly ObservedRule[],
+  ending: Ending
+): Promise<void> {
   const { book, brake, logger, now } = deps
   // What this run has failed to revoke the next one tries again.
-  const revoke = decide(deps, groupId).plan.revoke.filter(({ id }) => !ending.tried.has(id))
+  const revoke = planned.filter(({ id }) => !ending.tried.has(id))
   const withdrawals = revoke.filter((rule) => isStillAskedFor(deps, groupId, rule))
   if (withdrawals.length === 0) brake.takeBack(groupId)
   const concerned = withdrawals.length > 0

@@ -3,8 +3,11 @@ import type { RuleKey, SecurityGroupId } from '../shared/rules.ts'
 import type { Ec2Failure } from './securityGroups.ts'
 
 export interface Refusals {
-  /** Those of the group, with EC2's reason. The map is the caller's. */
-  of(groupId: SecurityGroupId): Map<RuleKey, Ec2Failure>
+  /** Those of the group, with EC2's reason. */
+  of(groupId: SecurityGroupId): ReadonlyMap<RuleKey, Ec2Failure>
+  /** Those that have been left alone for long enough. */
+  due(groupId: SecurityGroupId): RuleKey[]
+  forget(groupId: SecurityGroupId, keys: readonly RuleKey[]): void
   /** What is remembered already is not remembered for longer. */
   remember(groupId: SecurityGroupId, failed: ReadonlyMap<RuleKey, Ec2Failure>): void
 }
@@ -22,11 +25,16 @@ interface Refusal {
 /** @param now milliseconds by a monotonic clock */
 export function createRefusals(now: () => number): Refusals {
   const known = new Map<string, Refusal>()
+  const mine = (groupId: SecurityGroupId): Refusal[] =>
+    [...known.values()].filter((refusal) => refusal.groupId === groupId)
   return {
-    of(groupId) {
-      for (const [id, { until }] of known) if (until <= now()) known.delete(id)
-      const mine = [...known.values()].filter((refusal) => refusal.groupId === groupId)
-      return new Map(mine.map(({ failure, key }) => [key, failure]))
+    of: (groupId) => new Map(mine(groupId).map(({ failure, key }) => [key, failure])),
+    due: (groupId) =>
+      mine(groupId)
+        .filter(({ until }) => until <= now())
+        .map(({ key }) => key),
+    forget(groupId, keys) {
+      for (const key of keys) known.delete(`${groupId} ${key}`)
     },
     remember(groupId, failed) {
       for (const [key, failure] of failed) {

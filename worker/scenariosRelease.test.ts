@@ -42,6 +42,31 @@ t.test('a pod that asks again while its end of asking is put into words is not l
 })
 
 t.test(
+  'a pod that asks again and ends while its end of asking is put into words is held until its rule is gone',
+  async (t) => {
+    const world = createWorld([GROUP])
+    const left: string[][] = []
+    world.cluster.onRelease = () => left.push(rulesIn(world))
+    world.restart()
+    await runPod(world, 'a', '10.64.0.1')
+    await world.clock.advance(5000)
+    world.cluster.latency = () => 500
+    world.cluster.edit('a', { annotated: false, declaration: parseAnnotations({}) })
+    await world.clock.advance(700)
+    world.ec2.latency = () => 100
+    world.cluster.edit('a', { annotated: true, declaration: parseAnnotations(ASK) })
+    await world.clock.advance(200)
+    world.ec2.denied.add('RevokeSecurityGroupIngress')
+    complete(world, 'a')
+    await world.clock.advance(5000)
+    t.same([left, rulesIn(world)], [[], ['10.64.0.1/32 443']])
+    world.ec2.denied.clear()
+    await world.clock.advance(60_000)
+    t.same([left, rulesIn(world)], [[[]], []])
+  }
+)
+
+t.test(
   'an orphan that could not be revoked is tried again within half a minute, however busy its group is',
   async (t) => {
     const world = createWorld([GROUP])

@@ -96,9 +96,11 @@ export function createSettler(deps: SettleDeps): (uid: string) => Promise<{ agai
         // No word may stand in the way of a release.
         deps.logger.warn({ err, ...podKeys(view.pod) }, 'condition could not be written')
       )
-      // Meanwhile it may have asked again.
+      // Meanwhile it may have asked again, and may even have ended since.
       const now = cache.view(uid)
       if (now?.end === undefined && now?.pod.annotated === true) return { againAfter: 0 }
+      if (now !== undefined && !mayRelease(now, releaseFacts(deps, now), holds.heldFor(now), deps.maxHold).release)
+        return { againAfter: 0 }
       await cluster.release(view.pod, view.end === undefined)
       deps.onReleased(view, verdict.forced)
       return {}

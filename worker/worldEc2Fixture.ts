@@ -92,6 +92,8 @@ export class WorldEc2 {
   /** Milliseconds to EC2, and back. */
   latency: () => number = () => 20
   quota = 60
+  /** Rules that it takes in no group. */
+  refuses: (rule: Rule) => boolean = () => false
   pageSize = 1000
   limits = AWS_LIMITS
   /** Calls that AWS would have throttled because there were too many of them. */
@@ -321,7 +323,8 @@ export class WorldEc2 {
       }))
     )
     const there = new Set([...group.values()].map(ruleKey))
-    if (new Set(wanted.map(ruleKey)).size < wanted.length) throw refusal('InvalidParameterValue', 400)
+    if (new Set(wanted.map(ruleKey)).size < wanted.length || wanted.some((rule) => this.refuses(rule)))
+      throw refusal('InvalidParameterValue', 400)
     if (wanted.some((rule) => there.has(ruleKey(rule)))) throw refusal('InvalidPermission.Duplicate', 400)
     for (const family of ['ipv4', 'ipv6'] as const) {
       const of = (rules: Iterable<Rule>): number => [...rules].filter(({ cidr }) => familyOf(cidr) === family).length
@@ -348,7 +351,8 @@ export class WorldEc2 {
       if (before === undefined) throw refusal('InvalidSecurityGroupRuleId.NotFound', 400)
       const request = SecurityGroupRule ?? {}
       const rule = ruleOf(request, request.CidrIpv4 ?? request.CidrIpv6)
-      if (familyOf(before.cidr) !== familyOf(rule.cidr)) throw refusal('InvalidParameterValue', 400)
+      if (familyOf(before.cidr) !== familyOf(rule.cidr) || this.refuses(rule))
+        throw refusal('InvalidParameterValue', 400)
       if ((holders.get(ruleKey(rule)) ?? before.id) !== before.id) throw refusal('InvalidPermission.Duplicate', 400)
       return { before, to: { ...before, ...rule, description: request.Description ?? '' } }
     })

@@ -2,17 +2,28 @@
 import fc from 'fast-check'
 import type { History } from './history.ts'
 import type { Setting } from './setting.ts'
-import { isTrouble, WEIGHTS } from './steps.ts'
+import { EDITING, isTrouble, WEIGHTS } from './steps.ts'
 import type { Step, StepName } from './steps.ts'
 
-const setting: fc.Arbitrary<Setting> = fc.record({
+const around = {
   seed: fc.integer(),
   tight: fc.constantFrom(false, false, false, true),
-  quota: fc.constantFrom(60, 60, 60, 5, 3),
   pageSize: fc.constantFrom(1000, 2, 1),
   rulesPerCall: fc.constantFrom(1000, 1000, 2, 1),
   watchDelay: fc.constantFrom(30, 5, 400, 3000),
   standby: fc.boolean()
+}
+const setting: fc.Arbitrary<Setting> = fc.record({
+  ...around,
+  quota: fc.constantFrom(60, 60, 60, 5, 3),
+  editing: fc.constant(false),
+  mayModify: fc.constantFrom(true, true, true, true, true, true, true, false)
+})
+const editing: fc.Arbitrary<Setting> = fc.record({
+  ...around,
+  quota: fc.constantFrom(60, 4, 3, 2, 1),
+  editing: fc.constant(true),
+  mayModify: fc.constantFrom(true, true, false)
 })
 
 const wait = fc.oneof(
@@ -21,10 +32,10 @@ const wait = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom(5000, 12_000, 20_000, 150_000) }
 )
 
-function stepOf(isFit: (name: StepName) => boolean): fc.Arbitrary<Step> {
-  const names = (Object.keys(WEIGHTS) as StepName[]).filter(isFit)
+function stepOf(weights: Readonly<Partial<Record<StepName, number>>>): fc.Arbitrary<Step> {
+  const names = Object.entries(weights) as [StepName, number][]
   return fc.record({
-    do: fc.oneof(...names.map((name) => ({ weight: WEIGHTS[name], arbitrary: fc.constant(name) }))),
+    do: fc.oneof(...names.map(([name, weight]) => ({ weight, arbitrary: fc.constant(name) }))),
     which: fc.nat(59),
     how: fc.nat(119),
     wait
@@ -34,11 +45,11 @@ function stepOf(isFit: (name: StepName) => boolean): fc.Arbitrary<Step> {
 const steps = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>
   fc.noBias(fc.array(step, { minLength: 1, maxLength: 100, size: 'max' }))
 
-/** One in five is without trouble: there the bounds are seconds. */
+const UNTROUBLED = Object.fromEntries(Object.entries(WEIGHTS).filter(([name]) => !isTrouble(name as StepName)))
+
+/** One in six is without trouble: there the bounds are seconds. One in six is of edits, in groups that are nearly full. */
 export const history: fc.Arbitrary<History> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ setting, steps: steps(stepOf(() => true)) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({ setting, steps: steps(stepOf((name) => !isTrouble(name))) })
-  }
+  { weight: 4, arbitrary: fc.record({ setting, steps: steps(stepOf(WEIGHTS)) }) },
+  { weight: 1, arbitrary: fc.record({ setting, steps: steps(stepOf(UNTROUBLED)) }) },
+  { weight: 1, arbitrary: fc.record({ setting: editing, steps: steps(stepOf(EDITING)) }) }
 )

@@ -67,6 +67,7 @@ function stageOf(setting: Setting, level: string): Stage {
   ec2.pageSize = setting.pageSize
   ec2.quota = setting.quota
   if (setting.tight) ec2.limits = TIGHT_EC2
+  denyForGood(world, setting)
   const truth = new Truth(world, ACCOUNTS, GROUPS)
   return { world, truth, setting, invariants: new Invariants(world, truth, setting) }
 }
@@ -84,6 +85,7 @@ async function pass({ invariants, world }: Stage, time: number): Promise<void> {
 async function comeToRest(stage: Stage): Promise<void> {
   const { invariants, setting, truth, world } = stage
   heal(world)
+  denyForGood(world, setting)
   // In half of the histories all is permitted at last, and whoever was refused must get what he asks for.
   if (setting.seed % 2 === 0) truth.permitAll()
   invariants.look()
@@ -120,6 +122,10 @@ async function comeToRest(stage: Stage): Promise<void> {
   const disputed = [...truth.asked().values()].some((askings) => askings.some((asking) => asking.disputed))
   if (effects > before && !invariants.lowQuota && !hidden && !disputed)
     invariants.wrong('restless', `${String(effects - before)} changes though all was as it should be`)
+}
+
+function denyForGood({ ec2 }: World, { mayModify }: Setting): void {
+  if (!mayModify) ec2.denied.add('ModifySecurityGroupRules')
 }
 
 function heal(world: World): void {

@@ -49,6 +49,8 @@ interface Kept {
   readonly pod: ObservedPod
   /** It may use the group at this moment. */
   readonly permitted: boolean
+  /** Since when it has no longer asked for it. */
+  readonly editedAt?: number
 }
 
 export class Invariants {
@@ -70,6 +72,10 @@ export class Invariants {
   effects = 0
   /** EC2's quota was lower than RULES_PER_GROUP. */
   lowQuota = false
+  /** Quotas of EC2, each with the last moment at which it was that. */
+  readonly #quotaAt = new Map<number, number>()
+  /** `<group> <family>`: when something was last taken out of it while it was full. */
+  readonly #fullAt = new Map<string, number>()
   #ableSince: number
   /** The wall clock was ahead, and behind, by so much at most. */
   #wallAhead = 0
@@ -138,7 +144,7 @@ export class Invariants {
       !cluster.broken &&
       cluster.faults.length === 0 &&
       ec2.faults.length === 0 &&
-      ec2.denied.size === 0 &&
+      [...ec2.denied].every((action) => action === 'ModifySecurityGroupRules' && !this.#setting.mayModify) &&
       !ec2.expired
     )
   }
@@ -146,6 +152,7 @@ export class Invariants {
   look(): void {
     const { clock, ec2 } = this.#world
     if (ec2.quota < 60) this.lowQuota = true
+    this.#quotaAt.set(ec2.quota, clock.now())
     this.#wallAhead = Math.max(this.#wallAhead, this.#world.wallOff)
     this.#wallBehind = Math.max(this.#wallBehind, -this.#world.wallOff)
     if (!this.#isWell()) this.illAt = clock.now()
@@ -279,9 +286,21 @@ export class Invariants {
     return shadowed && now < Math.max(this.illAt, this.#shadowedSince.get(`${pod.uid} ${place}`) ?? now) + REPAIRED
   }
 
-  #isFull(_groupId: SecurityGroupId, place: Place, rules: Iterable<ObservedRule>): boolean {
+  #isFull(
+    _groupId: SecurityGroupId,
+    place: Place,
+    rules: Iterable<ObservedRule>,
+    quota = this.#world.ec2.quota
+  ): boolean {
     const family = familyOf(place)
-    return [...rules].filter(({ cidr }) => familyOf(cidr) === family).length >= Math.min(60, this.#world.ec2.quota)
+    return [...rules].filter(({ cidr }) => familyOf(cidr) === family).length >= Math.min(60, quota)
+  }
+
+  /** What a worker may take for EC2's quota. */
+  #quotaLately(): number {
+    const now = this.#world.clock.now()
+    const lately = [...this.#quotaAt].filter(([, at]) => now <= Math.max(at, this.illAt) + PROBED)
+    return Math.min(this.#world.ec2.quota, ...lately.map(([quota]) => quota))
   }
 
   #lookAtPods(): void {
@@ -361,7 +380,7 @@ export class Invariants {
       for (const [uid, was] of held) {
         if (kept.get(place)?.has(uid) === true || !was.known || !this.#asksForPart(place, uid, asked)) continue
         const left = parts.get(place) ?? new Map<string, Kept>()
-        parts.set(place, left.set(uid, was))
+        parts.set(place, left.set(uid, { editedAt: this.#world.clock.now(), ...was }))
       }
     }
     return parts
@@ -417,7 +436,15 @@ export class Invariants {
     if (late) this.ill()
     this.effects += ec2.authorizes.length + ec2.revokes.length + ec2.modifies.length
     for (const { at, by, rule } of ec2.authorizes.splice(0)) this.#madeAt.set(rule.id, { at, by, late })
-    for (const effect of ec2.revokes.splice(0)) this.#tookAway(effect, 'revoked')
+    const revoked = ec2.revokes.splice(0)
+    for (const effect of revoked) {
+      const together = revoked.filter(({ groupId }) => groupId === effect.groupId)
+      this.#tookAway(
+        effect,
+        'revoked',
+        together.map(({ rule }) => rule)
+      )
+    }
     for (const effect of ec2.modifies.splice(0)) {
       if (ruleKey(effect.rule) === ruleKey(effect.to)) {
         this.#ownedOrWrong(effect, 'modified')
@@ -425,7 +452,7 @@ export class Invariants {
         if (effect.rule.description !== effect.to.description) this.effects -= 1
         continue
       }
-      this.#tookAway(effect, 'modified')
+      this.#tookAway(effect, 'modified', [])
       this.#madeAt.set(effect.to.id, { at: effect.at, by: effect.by, late })
     }
   }
@@ -438,7 +465,8 @@ export class Invariants {
     this.wrong('foreign', `${placeOf(groupId, ruleKey(rule))} (${rule.description}) was ${how}`)
   }
 
-  #tookAway(effect: Effect, how: string): void {
+  /** @param gone what the same call has revoked */
+  #tookAway(effect: Effect, how: string, gone: readonly ObservedRule[]): void {
     const { at, by, groupId, rule } = effect
     this.#ownedOrWrong(effect, how)
     const place = placeOf(groupId, ruleKey(rule))
@@ -446,6 +474,9 @@ export class Invariants {
       this.wrong('partial', `${place} was ${how} before all had been read`)
     const { ec2 } = this.#world
     const leader = this.#world.leader()
+    const rules = [...(ec2.rules.get(groupId)?.values() ?? [])]
+    if (this.#isFull(groupId, place, [...rules, ...gone], this.#quotaLately()))
+      this.#fullAt.set(`${groupId} ${familyOf(place)}`, at)
     if (leader?.caller.id !== by || ec2.isLate) return
     this.#noteWhatIsKept(this.#truth.asked())
     // Of whom it is not known that he may use the group is the heir of whoever the rule was made for, until it bears his name.
@@ -456,15 +487,16 @@ export class Invariants {
     // What was decided before the claim was known is carried out: the call waits for its turn, and is on its way.
     if (since < this.#knownUntil())
       this.wrong('revoked', `${place} was ${how} though claimed for ${String(at - since)} ms`)
-    for (const [uid, { permitted, pod }] of this.#edited.get(place) ?? []) {
+    for (const [uid, { editedAt = Infinity, permitted, pod }] of this.#edited.get(place) ?? []) {
+      // Who has not seen the edit takes a denial for that of a stranger.
+      if (!this.#truth.isPermitted(pod, groupId) && leader.startedAt >= editedAt) continue
       if (!permitted || !this.#isTold(by, pod, groupId) || !rule.description.endsWith(`/${pod.name}`)) continue
-      const rules = [...(ec2.rules.get(groupId)?.values() ?? [])]
       const open = rules.map((rule) => passageOf(placeOf(groupId, ruleKey(rule))))
       const parts = this.#partsKnown(place, uid)
       const lost = parts.filter((part) => !isOpen(part, open))
       if (lost.length === 0) continue
-      // In a full group one place is left to it, and who may not modify has none for a moment.
-      const wasFull = this.#isFull(groupId, place, how === 'revoked' ? [...rules, rule] : rules)
+      // In a group that is full, as far as the worker knows, one place is left to it, and who may not modify has none for a moment.
+      const wasFull = at <= (this.#fullAt.get(`${groupId} ${familyOf(place)}`) ?? -Infinity) + CALLS
       const mayLose = !wasFull ? 0 : at < this.#unmodifiableAt + REPAIRED ? parts.length : parts.length - 1
       if (lost.length > mayLose)
         this.wrong('revoked', `${place} was ${how} though ${uid} goes on asking for a part of it`)
@@ -499,6 +531,8 @@ export class Invariants {
     if (living && pod.annotated && !asksAgain) this.wrong('early', `${pod.uid} lives, and was released`)
     const asked = this.#truth.asked()
     this.#noteWhoAsks(asked)
+    // Of who has been annotated again, and has even ended since, that is known too late: his rules go by their former claims.
+    if (!living && pod.annotated && (this.#annotatedSince.get(pod.uid) ?? now) >= knew) return
     for (const address of this.#truth.addressesOf(pod)) {
       const isNew = this.#truth.hasHad(pod.uid, address) >= knew
       const source = `${address}/${address.includes(':') ? '128' : '32'}`

@@ -43,10 +43,10 @@ const MUTATIONS: readonly Mutation[] = [
   {
     invariant: 'revoked',
     name: 'an edited range goes before the new one is there',
-    file: 'worker/plan.ts',
-    from: 'return uid !== undefined && coming.some(',
-    to: "return uid === '' && coming.some(",
-    rare: { seed: 8, runs: 3000 }
+    file: 'worker/edits.ts',
+    from: 'return uid !== undefined && byPod',
+    to: "return uid === '' && byPod",
+    rare: { seed: 21, runs: 1300 }
   },
   {
     invariant: 'foreign',

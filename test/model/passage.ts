@@ -28,10 +28,11 @@ export function inCommon(one: Passage, other: Passage): Passage | undefined {
   return from > to ? undefined : { source: one.source, protocol, from, to }
 }
 
-/** Whether it passes by one rule of those: no two of what the steps ask for open a range together that neither opens alone. */
-export function isOpen(part: Passage, rules: readonly Passage[]): boolean {
-  return rules.some(
-    ({ from, protocol, source, to }) =>
-      source === part.source && (protocol === 'all' || protocol === part.protocol) && from <= part.from && to >= part.to
-  )
+/** Whether all of it passes by those rules, by some of them together if need be. */
+export function isOpen({ from, protocol, source, to }: Passage, rules: readonly Passage[]): boolean {
+  const near = rules.filter((rule) => rule.source === source && (rule.protocol === 'all' || rule.protocol === protocol))
+  let open = from
+  for (const rule of near.sort((one, other) => one.from - other.from))
+    if (rule.from <= open) open = Math.max(open, rule.to + 1)
+  return open > to
 }

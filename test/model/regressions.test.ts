@@ -13,7 +13,9 @@ const HISTORIES: readonly (History & { readonly name: string })[] = [
       pageSize: 1000,
       rulesPerCall: 2,
       watchDelay: 400,
-      standby: false
+      standby: false,
+      editing: false,
+      mayModify: true
     },
     steps: [
       { do: 'create', which: 0, how: 1, wait: 10 },

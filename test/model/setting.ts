@@ -17,6 +17,10 @@ export interface Setting {
   readonly watchDelay: number
   /** A second worker watches, and takes over. */
   readonly standby: boolean
+  /** What pods ask for are ranges that overlap from edit to edit. */
+  readonly editing: boolean
+  /** The worker's role lets it call ModifySecurityGroupRules. */
+  readonly mayModify: boolean
 }
 
 export const GROUPS = [GROUP, OTHER_GROUP]
@@ -38,6 +42,23 @@ export const ASKS: readonly Record<string, string>[] = [
   { [`sg.amazonaws.com/${GROUP}`]: 'tcp:400-500', [`sg.amazonaws.com/${OTHER_GROUP}`]: 'tcp:443' },
   { [`sg.amazonaws.com/${OTHER_GROUP}`]: 'udp:53,icmp' },
   { [`sg.amazonaws.com/${GROUP}`]: 'tcp:443', [`sg.amazonaws.com/${OTHER_GROUP}`]: 'all,icmpv6' }
+]
+
+const toGroup = (ports: string): Record<string, string> => ({ [`sg.amazonaws.com/${GROUP}`]: ports })
+
+/** Parts of each other, in all ways. */
+export const RANGES: readonly Record<string, string>[] = [
+  toGroup('tcp:400-500'),
+  toGroup('tcp:443'),
+  toGroup('tcp:443,tcp:450'),
+  toGroup('tcp:400-440,tcp:460-500'),
+  toGroup('tcp:100,tcp:430-470'),
+  toGroup('tcp:300-450'),
+  toGroup('tcp:450-600,udp:53'),
+  toGroup('tcp:100,tcp:410,tcp:490'),
+  toGroup('all'),
+  toGroup('tcp:410,udp:53'),
+  {}
 ]
 
 /** As shipped: SWEEP_INTERVAL, MAX_HOLD, in milliseconds. */

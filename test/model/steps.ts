@@ -14,7 +14,7 @@ import type { ClusterFault } from '../../worker/worldClusterFixture.ts'
 import { declarationOf } from '../../worker/worldClusterFixture.ts'
 import { CLUSTER_ID } from '../../worker/worldEc2Fixture.ts'
 import type { Invariants } from './invariants.ts'
-import { ACCOUNTS, ADDRESSES, ASKS, GROUPS, NAMES, NODES } from './setting.ts'
+import { ACCOUNTS, ADDRESSES, ASKS, GROUPS, NAMES, NODES, RANGES } from './setting.ts'
 import type { Setting } from './setting.ts'
 import { endShown } from './truth.ts'
 import type { Truth } from './truth.ts'
@@ -59,6 +59,9 @@ const toPod =
     return ''
   }
 
+const askOf = ({ setting }: Stage, how: number): Record<string, string> =>
+  pick(setting.editing ? RANGES : ASKS, how) ?? {}
+
 const isTerminal = ({ phase }: ObservedPod): boolean => phase === 'Succeeded' || phase === 'Failed'
 const runs = (pod: ObservedPod): boolean =>
   pod.phase === 'Running' && pod.containersTerminatedAt === undefined && pod.gracePeriodSeconds !== 0
@@ -74,14 +77,15 @@ function addressesFrom(how: number): readonly string[] {
 }
 
 const lives = {
-  create({ world }, which, how) {
+  create(stage, which, how) {
+    const { world } = stage
     const name = pick(
       NAMES.filter((name) => world.cluster.named(name) === undefined),
       which
     )
     if (name === undefined) return undefined
     const tweak = { serviceAccountName: pick(ACCOUNTS, how >> 4) ?? '', nodeName: undefined }
-    world.cluster.create(name, ASKS[how % ASKS.length] ?? {}, tweak)
+    world.cluster.create(name, askOf(stage, how), tweak)
     return ''
   },
   run: toPod(
@@ -118,8 +122,8 @@ const lives = {
   ),
   edit: toPod(
     (pod) => !isTerminal(pod) && pod.deletionTimestamp === undefined,
-    (_pod, _stage, how) => {
-      const annotations = ASKS[how % ASKS.length] ?? {}
+    (_pod, stage, how) => {
+      const annotations = askOf(stage, how)
       const annotated = Object.keys(annotations).length > 0
       // The webhook stamps what becomes annotated.
       return { annotated, declaration: declarationOf(annotations), ...(annotated ? stamped : {}) }
@@ -349,8 +353,9 @@ const trouble = {
     world.cluster.faults.push(fault)
     return fault
   },
-  deny({ world }, which) {
+  deny({ setting, world }, which) {
     const action = pick(ACTIONS, which) ?? 'DescribeSecurityGroups'
+    if (action === 'ModifySecurityGroupRules' && !setting.mayModify) return undefined
     if (world.ec2.denied.delete(action)) return 'lifted'
     world.ec2.denied.add(action)
     return action
@@ -497,6 +502,40 @@ export const WEIGHTS: Readonly<Record<StepName, number>> = {
   takeOver: 2,
   lag: 3,
   wait: 8
+}
+
+/** Where one pod's declaration is changed again and again. */
+export const EDITING: Readonly<Partial<Record<StepName, number>>> = {
+  create: 6,
+  run: 8,
+  edit: 24,
+  renumber: 2,
+  blank: 1,
+  unblank: 1,
+  complete: 2,
+  delete: 1,
+  drained: 2,
+  startAgain: 1,
+  crash: 1,
+  permission: 2,
+  optIn: 1,
+  foreign: 1,
+  foreignGone: 1,
+  revokedByHand: 1,
+  untag: 1,
+  fault: 8,
+  clusterFault: 1,
+  deny: 3,
+  quota: 2,
+  reviews: 2,
+  relist: 1,
+  lease: 1,
+  pause: 1,
+  killAt: 2,
+  start: 3,
+  takeOver: 2,
+  lag: 3,
+  wait: 6
 }
 
 export const isTrouble = (name: StepName): boolean => name in trouble || name in meddling
