@@ -204,6 +204,9 @@ t.test('what was read before our time is not revoked where a claim is missing th
     const plan = planChanges(missing, viewOf([ours(a)]), before, quota)
     t.same([plan.modify, plan.revoke, plan.orphans], [[], [], []], JSON.stringify(quota))
   }
+  const unknown = claimsOf(claimOf(c, 20, false))
+  const strange = { ...before, lastAskedBy: () => undefined }
+  t.same(planChanges(unknown, viewOf([ours(a)]), strange, ROOM).revoke, [], 'though nobody knows yet whether it may')
   const proven = new Map([[ruleKey(c), 'proven' as const]])
   t.same(planChanges(missing, viewOf([ours(a)], proven), before, ROOM).revoke, [])
   const elsewhere = { ...ours(rule(1, '10.64.0.9/32')), description: '20' }

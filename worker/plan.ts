@@ -70,9 +70,11 @@ export function planChanges(
   quota: Readonly<Record<Family, number>>
 ): Plan {
   const present = new Set([...view.owned, ...view.foreign].map(ruleKey))
-  const unseenClaims = [...claims].filter(([key, { authorizable }]) => authorizable && !present.has(key))
+  const unseenClaims = [...claims].filter(([key]) => !present.has(key))
   const missing = inOrderOfAge(
-    unseenClaims.filter(([key]) => view.unseen.get(key) !== 'proven').map(([, claim]) => claim)
+    unseenClaims
+      .filter(([key, { authorizable }]) => authorizable && view.unseen.get(key) !== 'proven')
+      .map(([, claim]) => claim)
   )
   const settling = resolveUncertain(claims, view, missing)
   const unclaimed = view.owned.filter((rule) => !claims.has(ruleKey(rule)))
@@ -96,7 +98,7 @@ export function planChanges(
   const changed = [...settling.modify, ...reused.changes].map(({ claim }) => claim)
   const isReplaced = leaningOn([...changed, ...refused], background.keptFor)
   // Nor does he lose it by one denial, or for want of an answer: nothing new is made then, and nothing taken away.
-  const doubtful = [...claims].filter(([key, { authorizable }]) => !authorizable && !present.has(key))
+  const doubtful = unseenClaims.filter(([, { authorizable }]) => !authorizable)
   const isDoubtful = leaningOn(
     doubtful.map(([, claim]) => claim),
     background.lastAskedBy

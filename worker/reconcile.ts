@@ -248,6 +248,8 @@ async function authorizeMissing(
   const current = (): Plan => decide(deps, groupId, { failed }).plan
   for (let round = 1, refusals = 0; round <= ROUNDS; round++) {
     failures = []
+    const { authorize: missing, makeRoom, modify } = current()
+    if (missing.length + makeRoom.length + modify.length === 0) break
     const attempt = attemptInto(failures)
     const before = deps.book.record(groupId)
     await attempt(() => modifyUntilTaken(deps, groupId, () => current().modify))
@@ -268,8 +270,7 @@ async function authorizeMissing(
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
     if (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize))) {
       // What was gained may let the next rules of an edited pod go, and make room.
-      const { authorize, modify } = current()
-      if (failures.length > 0 || authorize.length + modify.length === 0 || deps.book.record(groupId) === before) break
+      if (failures.length > 0 || deps.book.record(groupId) === before) break
       continue
     }
     refusals += 1

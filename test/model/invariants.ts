@@ -102,6 +102,8 @@ export class Invariants {
   readonly #livingSince = new Map<string, number>()
   /** When somebody took our tag off a rule of ours. */
   readonly untaggedAt = new Map<string, number>()
+  /** When somebody took away what was there. */
+  readonly goneByHandAt = new Map<Place, number>()
   readonly #madeAt = new Map<string, { readonly at: number; readonly by: number; readonly late: boolean }>()
 
   constructor(world: World, truth: Truth, setting: Setting) {
@@ -402,6 +404,9 @@ export class Invariants {
     const known = this.#knownUntil()
     const parts: Passage[] = []
     for (const [other, held] of this.#kept) {
+      // Until a read shows it, nobody can know that it is gone.
+      const gone = this.goneByHandAt.get(other)
+      if (gone !== undefined && this.#world.clock.now() <= Math.max(gone, this.illAt) + REPAIRED) continue
       const common = (held.get(uid)?.since ?? Infinity) < known ? inCommon(whole, passageOf(other)) : undefined
       if (common !== undefined) parts.push(common)
     }
@@ -495,9 +500,10 @@ export class Invariants {
       const parts = this.#partsKnown(place, uid)
       const lost = parts.filter((part) => !isOpen(part, open))
       if (lost.length === 0) continue
-      // In a group that is full, as far as the worker knows, one place is left to it, and who may not modify has none for a moment.
+      // In a group that is full, as far as the worker knows, its places are left to it, and who may not modify has one less for a moment.
       const wasFull = at <= (this.#fullAt.get(`${groupId} ${familyOf(place)}`) ?? -Infinity) + CALLS
-      const mayLose = !wasFull ? 0 : at < this.#unmodifiableAt + REPAIRED ? parts.length : parts.length - 1
+      const places = rules.filter(({ cidr, owned }) => owned && cidr === rule.cidr).length
+      const mayLose = !wasFull ? 0 : at < this.#unmodifiableAt + REPAIRED ? parts.length : parts.length - places
       if (lost.length > mayLose)
         this.wrong('revoked', `${place} was ${how} though ${uid} goes on asking for a part of it`)
     }

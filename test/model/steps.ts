@@ -16,7 +16,7 @@ import { CLUSTER_ID } from '../../worker/worldEc2Fixture.ts'
 import type { Invariants } from './invariants.ts'
 import { ACCOUNTS, ADDRESSES, ASKS, GROUPS, NAMES, NODES, RANGES } from './setting.ts'
 import type { Setting } from './setting.ts'
-import { endShown } from './truth.ts'
+import { endShown, placeOf } from './truth.ts'
 import type { Truth } from './truth.ts'
 
 /** Which one of those that it can be done to, in what way, and how long to wait afterwards in milliseconds. */
@@ -302,10 +302,18 @@ type Rules = Map<SecurityGroupId, Map<string, ObservedRule>>
 
 function byHand(change: (rules: Rules, id: string, stage: Stage, how: number) => boolean): Deed {
   return (stage, which) => {
+    const { invariants, world } = stage
+    const places = (): string[] =>
+      [...world.ec2.rules].flatMap(([groupId, rules]) =>
+        [...rules.values()].map((rule) => placeOf(groupId, ruleKey(rule)))
+      )
+    const before = places()
     const done: boolean[] = []
-    stage.world.ec2.byHand((rules, id) => {
+    world.ec2.byHand((rules, id) => {
       done.push(change(rules, id, stage, which))
     })
+    const after = new Set(places())
+    for (const place of before) if (!after.has(place)) invariants.goneByHandAt.set(place, world.clock.now())
     return done.includes(true) ? '' : undefined
   }
 }
