@@ -48,6 +48,8 @@ type Keys = Pick<ReadonlyMap<RuleKey, unknown>, 'has'>
 export interface Findings {
   /** EC2 refuses them for themselves. */
   readonly failed?: Keys
+  /** EC2 did so when it was asked last. */
+  readonly suspect?: Keys
   /** What went to make room for them had their places. */
   readonly promised?: Keys
   /** Whether it is known why nobody claims the rule any more; as a rule by what is before us. */
@@ -60,7 +62,7 @@ const NONE: Keys = new Set<RuleKey>()
 export function decide(
   deps: DecisionDeps,
   groupId: SecurityGroupId,
-  { explained = explainedBy(deps, groupId), failed = NONE, promised = NONE }: Findings = {}
+  { explained = explainedBy(deps, groupId), failed = NONE, promised = NONE, suspect = NONE }: Findings = {}
 ): Decision {
   // Who is lost to the watch is planned for like all others, so that he keeps what he has, and his place, until it is known.
   const desired = wantedOf(deps, groupId)
@@ -69,6 +71,7 @@ export function decide(
     explained,
     promised: ({ rule }: Claim) => promised.has(ruleKey(rule)),
     refused: ({ rule }: Claim) => failed.has(ruleKey(rule)),
+    suspect: ({ rule }: Claim) => suspect.has(ruleKey(rule)),
     keptFor: keptForBy(deps, groupId),
     lastAskedBy: (rule: ObservedRule) => deps.cache.formerClaims(groupId).get(ruleKey(rule))?.pod.uid,
     modifiable: ({ id }: ObservedRule) => !unmodifiable.has(id),
@@ -80,7 +83,9 @@ export function decide(
   if (!deps.cache.anyVanished()) return { desired, plan }
   const isShown = ({ pod }: Claim): boolean => !deps.cache.isVanished(pod.uid)
   const modify = plan.modify.filter(({ claim }) => isShown(claim))
-  return { desired, plan: { ...plan, authorize: plan.authorize.filter(isShown), modify } }
+  // Nothing goes to make room for what is not made.
+  const makeRoom = plan.makeRoom.filter((rule) => !deps.cache.isVanished(background.keptFor(rule) ?? ''))
+  return { desired, plan: { ...plan, authorize: plan.authorize.filter(isShown), makeRoom, modify } }
 }
 
 /** What should be, from what is known at this moment, and may be made: nothing new for a pod that the watch has lost. */

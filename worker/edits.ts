@@ -73,11 +73,13 @@ export function whoWaits(
 /**
  * In a family that has no room for all, a pod's spare rules become what it asks for now, so that nobody else gets their places.
  * @param missing in the order in which they are to be served
+ * @param isRisked the rule must stay while nobody knows whether EC2 takes what is to come
  */
 export function reuse(
   spares: readonly Spare[],
   missing: readonly Claim[],
-  { explained, keptFor, modifiable }: Pick<Background, 'explained' | 'keptFor' | 'modifiable'>,
+  { explained, keptFor, modifiable, suspect }: Pick<Background, 'explained' | 'keptFor' | 'modifiable' | 'suspect'>,
+  isRisked: (rule: ObservedRule) => boolean,
   room: (family: Family) => number
 ): Reuse {
   const changes: Change[] = []
@@ -86,14 +88,22 @@ export function reuse(
     const wanted = missing.filter(({ rule }) => familyOf(rule.cidr) === family)
     if (wanted.length <= Math.max(0, room(family))) continue
     const byPod = Map.groupBy(wanted, ({ pod }) => pod.uid)
-    const left = new Set(spares.filter(({ rule }) => familyOf(rule.cidr) === family))
+    const fits = ({ rule }: Spare): number =>
+      byPod.get(keptFor(rule) ?? '')?.filter((claim) => overlap(claim.rule, rule)).length ?? 0
+    // Which can become least has its choice first.
+    const ofFamily = spares.filter(({ rule }) => familyOf(rule.cidr) === family)
+    const left = new Set(ofFamily.sort((one, other) => fits(one) - fits(other)))
     for (const isChangeable of [true, false]) {
       // What passes by a rule already comes before what does not.
       for (const isFit of [overlap, () => true]) {
         for (const spare of left) {
           if (modifiable(spare.rule) !== isChangeable || !(isChangeable || explained(spare.rule))) continue
           const own = byPod.get(keptFor(spare.rule) ?? '') ?? []
-          const claim = own.find((one) => isFit(one.rule, spare.rule))
+          const risked = isRisked(spare.rule)
+          // A change that EC2 refuses leaves the rule as it is.
+          const mayBe = (one: Claim): boolean =>
+            risked ? isChangeable && suspect(one) && overlap(one.rule, spare.rule) : isChangeable || !suspect(one)
+          const claim = own.find((one) => isFit(one.rule, spare.rule) && mayBe(one))
           if (claim === undefined) continue
           own.splice(own.indexOf(claim), 1)
           left.delete(spare)

@@ -12,21 +12,27 @@ import { Ec2Failure } from './securityGroups.ts'
 
 /**
  * Lets rules of ours become what the claims ask for, in one call where EC2 takes them all. Those that it does not let be modified are noted
- * in the book: they are revoked and made anew.
+ * in the book: they are revoked and made anew. What EC2 refuses by itself ends up in `failed`.
  * @throws Ec2Failure for what concerns the whole call
  */
 export async function modifyRules(
   deps: ApplyDeps,
   groupId: SecurityGroupId,
-  changes: readonly Change[]
+  changes: readonly Change[],
+  failed: Map<RuleKey, Ec2Failure>
 ): Promise<void> {
   const { rulesPerCall } = deps.ec2
   for (let start = 0; start < changes.length; start += rulesPerCall) {
-    await modifyBatch(deps, groupId, changes.slice(start, start + rulesPerCall))
+    await modifyBatch(deps, groupId, changes.slice(start, start + rulesPerCall), failed)
   }
 }
 
-async function modifyBatch(deps: ApplyDeps, groupId: SecurityGroupId, planned: readonly Change[]): Promise<void> {
+async function modifyBatch(
+  deps: ApplyDeps,
+  groupId: SecurityGroupId,
+  planned: readonly Change[],
+  failed: Map<RuleKey, Ec2Failure>
+): Promise<void> {
   const { book, claimsOf, clusterId, ec2, logger, now } = deps
   if (planned.length === 0) return
   const turn = await ec2.turn('modify')
@@ -60,7 +66,7 @@ async function modifyBatch(deps: ApplyDeps, groupId: SecurityGroupId, planned: r
         }))
       )
     }
-    await acceptRefusal(deps, groupId, changes, error)
+    await acceptRefusal(deps, groupId, changes, failed, error)
   }
 }
 
@@ -76,14 +82,15 @@ async function acceptRefusal(
   deps: ApplyDeps,
   groupId: SecurityGroupId,
   changes: readonly Change[],
+  failed: Map<RuleKey, Ec2Failure>,
   failure: Ec2Failure
 ): Promise<void> {
   const { book, logger, now, readLag } = deps
   const [only] = changes
   if (HANDLING[failure.kind].bisect && changes.length > 1) {
     const middle = Math.ceil(changes.length / 2)
-    await modifyBatch(deps, groupId, changes.slice(0, middle))
-    return modifyBatch(deps, groupId, changes.slice(middle))
+    await modifyBatch(deps, groupId, changes.slice(0, middle), failed)
+    return modifyBatch(deps, groupId, changes.slice(middle), failed)
   }
   if (failure.kind === 'duplicate' && only !== undefined) {
     // Under another id; or EC2 takes no values that a rule has already, and then it must not be asked each time.
@@ -94,6 +101,8 @@ async function acceptRefusal(
     if (isRecent(book.record(groupId).observation, only.ruleId, now(), readLag)) throw failure
     return book.write(groupId, [{ kind: 'revoked', at: now(), ruleId: only.ruleId }])
   }
+  // What EC2 refuses for itself it would not authorize either: then nothing is to go for it.
+  if (failure.kind === 'rejected' && only !== undefined) failed.set(ruleKey(only.claim.rule), failure)
   // A role without ec2:ModifySecurityGroupRules, or a quota that counts otherwise than we think: the old way is left.
   if (!['denied', 'quota', 'rejected'].includes(failure.kind)) throw failure
   logger.warn({ err: failure, securityGroupID: groupId }, 'rules cannot be modified: they are revoked and made anew')

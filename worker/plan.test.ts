@@ -41,6 +41,7 @@ const knowing = (
   inherited,
   promised: () => false,
   refused: () => false,
+  suspect: () => false,
   modifiable: () => true,
   lastAskedBy: keptFor,
   describes: ({ description }, { uid }) => description === uid
@@ -123,10 +124,13 @@ t.test('foreign rules fill a group too, and each family has its own room', async
 })
 
 const FULL = { ipv4: 1, ipv6: 60 }
-const keptForEditor = knowing(
-  () => true,
-  () => '20'
-)
+const keptForEditor: Background = {
+  ...knowing(
+    () => true,
+    () => '20'
+  ),
+  describes: () => true
+}
 const changesOf = (plan: ReturnType<typeof planChanges>) =>
   plan.modify.map(({ claim, ruleId }) => [ruleId, ruleKey(claim.rule)])
 
@@ -277,6 +281,16 @@ t.test('what a pod goes on asking for passes all the while, though the group has
     { modify: [], authorize: [ruleKey(range(360, 400))], revoke: [] },
     'nor does one become what leans on another that stays'
   )
+  const all = { ...a, protocol: 'all' as Protocol, fromPort: -1, toPort: -1 }
+  const dns = { ...range(53, 53), protocol: 'udp' as Protocol }
+  t.same(
+    planned([range(410, 410), dns], [all, range(400, 440)], 2).modify,
+    [
+      [`sgr-${ruleKey(range(400, 440))}`, ruleKey(range(410, 410))],
+      [`sgr-${ruleKey(all)}`, ruleKey(dns)]
+    ],
+    'what can become one thing only does so, and what another leans on changes last'
+  )
   const halves = [range(400, 450), range(451, 500)] as const
   t.same(
     planned([wide], [...halves], 2),
@@ -293,6 +307,8 @@ t.test('what a pod goes on asking for passes all the while, though the group has
     [[], [], false],
     'also where another waits for a place'
   )
+  const heir = { ...keptForEditor, describes: () => false }
+  t.equal(planChanges(crowded, viewOf([ours(one)]), heir, ROOM).revoke.length, 1, 'but not what was made for another')
   const others = { ...keptForEditor, lastAskedBy: () => 'somebody else' }
   t.equal(planChanges(claimsOf(claimOf(wide, 20, false)), viewOf([ours(one)]), others, ROOM).revoke.length, 1)
   const fixed = { ...keptForEditor, modifiable: () => false }

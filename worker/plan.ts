@@ -39,6 +39,8 @@ export interface Background {
   readonly promised: (claim: Claim) => boolean
   /** EC2 refuses the claim's rule for itself, whatever else the group holds. */
   readonly refused: (claim: Claim) => boolean
+  /** EC2 did so when it was asked last: it is tried again, and nothing is taken away for it. */
+  readonly suspect: (claim: Claim) => boolean
   /** As far as we know EC2 lets the rule be changed. */
   readonly modifiable: (rule: ObservedRule) => boolean
   /** Whether the rule's description names this pod. */
@@ -92,19 +94,25 @@ export function planChanges(
   // What EC2 refuses whatever room there is takes no place; what passes by an old rule instead goes on passing by it.
   const [refused, possible] = [open.filter(background.refused), open.filter((claim) => !background.refused(claim))]
   const inOrder = inOrderOfAge(possible, passingBy(spares, background.keptFor))
-  const reused = reuse(spares, inOrder, background, (family) => quota[family] - fillOf(view, family))
+  const isRisked = leaningOn([...refused, ...possible.filter(background.suspect)], background.keptFor)
+  const reused = reuse(spares, inOrder, background, isRisked, (family) => quota[family] - fillOf(view, family))
   const left = spares.filter(({ id }) => !reused.changes.some(({ ruleId }) => ruleId === id))
   // Whoever widens, narrows or shifts a range keeps what both let in until the new one is there, which comes before anybody else's.
   const changed = [...settling.modify, ...reused.changes].map(({ claim }) => claim)
-  const isReplaced = leaningOn([...changed, ...refused], background.keptFor)
+  const isReplaced = leaningOn(changed, background.keptFor)
   // Nor does he lose it by one denial, or for want of an answer: nothing new is made then, and nothing taken away.
   const doubtful = unseenClaims.filter(([, { authorizable }]) => !authorizable)
+  // Of another's rule, which he merely came to ask for, he may not be the heir.
+  const hadBefore = (rule: ObservedRule): string | undefined => {
+    const uid = background.lastAskedBy(rule)
+    return doubtful.some(([, { pod }]) => pod.uid === uid && background.describes(rule, pod)) ? uid : undefined
+  }
   const isDoubtful = leaningOn(
     doubtful.map(([, claim]) => claim),
-    background.lastAskedBy
+    hadBefore
   )
   const explained = left.filter(({ candidates }) => candidates.every(background.explained)).map(({ rule }) => rule)
-  const spent = explained.filter((rule) => !isReplaced(rule) && !isDoubtful(rule))
+  const spent = explained.filter((rule) => !isReplaced(rule) && !isRisked(rule) && !isDoubtful(rule))
   const orphans = left.filter((spare) => spare.candidates.length === 1 && !background.explained(spare.rule))
   const unserved = inOrder.filter((claim) => !changed.includes(claim))
   const isWanted = leaningOn(unserved, background.keptFor)
@@ -113,7 +121,7 @@ export function planChanges(
     const of = <T>(items: readonly T[], cidrOf: (item: T) => string): T[] =>
       items.filter((item) => familyOf(cidrOf(item)) === family)
     const wanted = of(unserved, ({ rule }) => rule.cidr)
-    const owed = wanted.filter((claim) => reused.owed.has(claim))
+    const owed = wanted.filter((claim) => spent.some((rule) => rule === reused.owed.get(claim)))
     const isFirst = (claim: Claim): boolean => reused.owed.has(claim) || background.promised(claim)
     const ordered = [...wanted.filter(isFirst), ...wanted.filter((claim) => !isFirst(claim))]
     const { first, places } = makeRoom(
@@ -152,8 +160,10 @@ function makeRoom(
 ): { first: readonly ObservedRule[]; places: number } {
   if (wanted <= room) return { first: [], places: wanted }
   const free = spent.filter((rule) => !isWanted(rule))
-  const first = room + free.length > 0 ? free : spent.filter((rule) => replaced.includes(rule))
-  return { first, places: Math.max(0, room + first.length) }
+  const inPlace =
+    room + free.length === 0 ? spent.filter((rule) => !free.includes(rule) && replaced.includes(rule)) : []
+  // Where more is there than there is room for, no place is given to anybody for what goes.
+  return { first: [...free, ...inPlace], places: Math.max(0, room + free.length + inPlace.length) }
 }
 
 /** What a lost reply left open is settled by saying again what it is to be: a claim decides, and without one it is spare. */

@@ -49,12 +49,18 @@ export interface ReconcileDeps extends EndingDeps {
   readonly onOrphansRevoked: (count: number) => void
 }
 
-/** Of one run, at most: each has made room for the next, so that there are no more than a pod has rules. */
+/** Of one run, at most: each has made room for the next, so that there are no more than a pod has ranges, which are 60. */
 const ROUNDS = 100
 /** What is left takes its room, whatever kept it from being revoked. */
 const UNEXPLAINED: Findings = { explained: () => false }
 /** Refused pods are looked at again this often, in milliseconds: a tag or a Role may have come. */
 const REFUSED_AGAIN = 15_000
+
+/** What EC2 refuses for itself, as this run has it, and what it did so at the last try. */
+interface Refused {
+  readonly failed: Map<RuleKey, Ec2Failure>
+  readonly suspect: ReadonlySet<RuleKey>
+}
 
 export interface Reconciler {
   /** Rejects with {@link Ec2Failure} when EC2 stopped it, having told the pods. One at a time for each group. */
@@ -112,17 +118,20 @@ async function reconcile(
   let orphansAgain: number | undefined
   const unread = await attempt(() => readWhatIsMissing(deps, groupId))
   await askPermissions(deps, groupId)
-  tryAgain(deps, groupId, lately)
-  const failed = new Map(lately.of(groupId))
-  // Nothing new on an old view. But whatever could not be read or authorized: nothing keeps us from revoking what ended.
-  const ended = attempt(() => revokeEnded(deps, groupId, ending))
-  if (unread === undefined) failures.push(...(await authorizeMissing(deps, groupId, failed, ended, ending)))
-  lately.remember(groupId, failed)
-  await ended
-  await attempt(() => revokeExplained(deps, groupId, decide(deps, groupId, { failed }).plan.revoke, ending))
-  await attempt(async () => {
-    orphansAgain = await revokeOrphans(deps, groupId, ending)
-  })
+  const failed = lately.of(groupId)
+  const suspect = lately.due(groupId)
+  if (unread !== undefined || !isAsItShouldBe(deps, groupId)) {
+    // Nothing new on an old view. But whatever could not be read or authorized: nothing keeps us from revoking what ended.
+    const ended = attempt(() => revokeEnded(deps, groupId, ending))
+    if (unread === undefined)
+      failures.push(...(await authorizeMissing(deps, groupId, { failed, suspect }, ended, ending)))
+    lately.remember(groupId, failed)
+    await ended
+    await attempt(() => revokeExplained(deps, groupId, decide(deps, groupId, { failed, suspect }).plan.revoke, ending))
+    await attempt(async () => {
+      orphansAgain = await revokeOrphans(deps, groupId, ending)
+    })
+  } else deps.brake.takeBack(groupId)
   if (unread === undefined) await correctDescriptions(deps, groupId)
   const refusals = failures.filter((failure) => failure instanceof Ec2Failure)
   if (refusals.some(({ kind }) => HANDLING[kind].observeAgain)) deps.book.doubt(groupId)
@@ -130,7 +139,7 @@ async function reconcile(
   const telling = refusals.find(({ kind }) => kind !== 'quota') ?? refusals[0]
   // That the lease is in doubt is nothing that a pod's owner could mend.
   const told = telling?.kind === 'notLeading' ? undefined : telling
-  const again = conclude(deps, groupId, failed, told)
+  const again = conclude(deps, groupId, lately, { failed, suspect }, told)
   const [failure] = telling === undefined ? failures : [telling]
   if (failure !== undefined) throw failure
   const delays = [again, orphansAgain].filter((delay) => delay !== undefined)
@@ -139,22 +148,13 @@ async function reconcile(
   return delays.length === 0 ? { idle } : { idle, againAfter: Math.min(...delays) }
 }
 
-/** What EC2 refused for itself is tried again now and then, where there is room for it: nobody gives a place away for a rule that EC2 may not take. */
-function tryAgain(deps: ReconcileDeps, groupId: SecurityGroupId, lately: Refusals): void {
-  const due = lately.due(groupId)
-  if (due.length === 0) return
-  const { desired, plan } = decide(deps, groupId, { failed: lately.of(groupId) })
-  const view = deps.book.view(groupId)
-  const quota = quotaOf(deps, groupId)
-  const hasRoom = (family: Family): boolean => {
-    const of = <T>(items: readonly T[], cidrOf: (item: T) => string): number =>
-      items.filter((item) => familyOf(cidrOf(item)) === family).length
-    return fillOf(view, family) + of(plan.authorize, ({ rule }) => rule.cidr) + of(due, (key) => key) <= quota[family]
-  }
-  lately.forget(
-    groupId,
-    due.filter((key) => !desired.claims.has(key) || hasRoom(familyOf(key)))
-  )
+/** Most runs of a sweep find nothing to do, and need not ask for each step anew. */
+function isAsItShouldBe(deps: ReconcileDeps, groupId: SecurityGroupId): boolean {
+  const { owned, uncertain } = deps.book.view(groupId)
+  if (uncertain.length > 0 || deps.cache.formerClaims(groupId).size > 0) return false
+  const { desired, plan } = decide(deps, groupId)
+  if (plan.authorize.length + plan.modify.length > 0) return false
+  return owned.every((rule) => desired.claims.has(ruleKey(rule)))
 }
 
 /** Runs a step and notes its failure, so that the next step has its turn whatever happened. */
@@ -175,11 +175,12 @@ function attemptInto(failures: Error[]): (step: () => Promise<void>) => Promise<
 function conclude(
   deps: ReconcileDeps,
   groupId: SecurityGroupId,
-  failed: ReadonlyMap<RuleKey, Ec2Failure>,
+  lately: Refusals,
+  { failed, suspect }: Refused,
   failure: Ec2Failure | undefined
 ): number | undefined {
   const { book, cache } = deps
-  const { desired, plan } = decide(deps, groupId, { failed, ...UNEXPLAINED })
+  const { desired, plan } = decide(deps, groupId, { failed, suspect, ...UNEXPLAINED })
   const former = new Set([...cache.formerClaims(groupId).values()].map(({ pod }) => pod.uid))
   for (const uid of heldBy(deps, groupId, plan.orphans)) former.add(uid)
   // Most of what is left over is explained, and merely could not be revoked.
@@ -195,8 +196,11 @@ function conclude(
     former,
     summarize({ desired, missing, orphans, quota, view, waiting })
   )
+  const { owned, foreign, unseen } = view
+  const there = new Set<RuleKey>([...[...owned, ...foreign].map(ruleKey), ...unseen.keys()])
+  lately.keepOnly(groupId, (key) => desired.claims.has(key) && !there.has(key))
   const delays = [
-    ...(desired.refusals.length > 0 || failed.size > 0 ? [REFUSED_AGAIN] : []),
+    ...(desired.refusals.length > 0 || failed.size + suspect.size > 0 ? [REFUSED_AGAIN] : []),
     ...(view.unseen.size > 0 ? [deps.readLag] : [])
   ]
   return delays.length === 0 ? undefined : Math.min(...delays)
@@ -240,19 +244,19 @@ async function askPermissions({ cache, permissions }: ReconcileDeps, groupId: Se
 async function authorizeMissing(
   deps: ReconcileDeps,
   groupId: SecurityGroupId,
-  failed: Map<RuleKey, Ec2Failure>,
+  { failed, suspect }: Refused,
   ended: Promise<unknown>,
   ending: Ending
 ): Promise<Error[]> {
   let failures: Error[] = []
-  const current = (): Plan => decide(deps, groupId, { failed }).plan
+  const current = (): Plan => decide(deps, groupId, { failed, suspect }).plan
   for (let round = 1, refusals = 0; round <= ROUNDS; round++) {
     failures = []
     const { authorize: missing, makeRoom, modify } = current()
     if (missing.length + makeRoom.length + modify.length === 0) break
     const attempt = attemptInto(failures)
-    const before = deps.book.record(groupId)
-    await attempt(() => modifyUntilTaken(deps, groupId, () => current().modify))
+    const [before, failedBefore] = [deps.book.record(groupId), failed.size]
+    await attempt(() => modifyUntilTaken(deps, groupId, failed, () => current().modify))
     if (current().makeRoom.length > 0) await ended
     const planned = current()
     const promised = new Set(planned.authorize.map(({ rule }) => ruleKey(rule)))
@@ -261,16 +265,16 @@ async function authorizeMissing(
         revokeExplained(deps, groupId, [...new Set([...planned.makeRoom, ...planned.revoke])], ending)
       )
     // What could not be revoked takes its room; only what fits without it is tried.
-    const left = (): Plan => decide(deps, groupId, { failed, promised, ...UNEXPLAINED }).plan
+    const left = (): Plan => decide(deps, groupId, { failed, suspect, promised, ...UNEXPLAINED }).plan
     const { authorize } = left()
     const full: FullFamilies = new Map()
     const refused = await attempt(() => authorizeClaims(deps, groupId, authorize, failed, full))
     // What waited for what was to be authorized; a reply that was lost just now is not to be asked for again at once.
-    if (failures.length === 0) await attempt(() => modifyUntilTaken(deps, groupId, () => left().modify))
+    if (failures.length === 0) await attempt(() => modifyUntilTaken(deps, groupId, failed, () => left().modify))
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
     if (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize))) {
-      // What was gained may let the next rules of an edited pod go, and make room.
-      if (failures.length > 0 || deps.book.record(groupId) === before) break
+      // What was gained may let the next rules of an edited pod go, and make room; what was refused leaves its place to others.
+      if (failures.length > 0 || (deps.book.record(groupId) === before && failed.size === failedBefore)) break
       continue
     }
     refusals += 1
@@ -287,12 +291,13 @@ async function authorizeMissing(
 async function modifyUntilTaken(
   deps: ReconcileDeps,
   groupId: SecurityGroupId,
+  failed: Map<RuleKey, Ec2Failure>,
   planned: () => readonly Change[]
 ): Promise<void> {
   const refused = (): number => deps.book.record(groupId).unmodifiable.size
   for (let before = -1; before < refused();) {
     before = refused()
-    await modifyRules(deps, groupId, planned())
+    await modifyRules(deps, groupId, planned(), failed)
   }
 }
 
@@ -368,7 +373,7 @@ async function learnQuota(
 async function correctDescriptions(deps: ReconcileDeps, groupId: SecurityGroupId): Promise<void> {
   const changes = misdescribed(deps, groupId)
   try {
-    await modifyRules(deps, groupId, changes)
+    await modifyRules(deps, groupId, changes, new Map())
   } catch (err) {
     if (!(err instanceof Ec2Failure)) throw err
     deps.logger.warn({ err, securityGroupID: groupId }, 'descriptions of rules could not be corrected')

@@ -298,6 +298,16 @@ export class Invariants {
     return [...rules].filter(({ cidr }) => familyOf(cidr) === family).length >= Math.min(60, quota)
   }
 
+  /** What somebody took away by hand, of the family, and no read need have shown gone. */
+  #goneLately(groupId: SecurityGroupId, place: Place): number {
+    const now = this.#world.clock.now()
+    const isLike = (other: Place): boolean => other.startsWith(groupId) && familyOf(other) === familyOf(place)
+    const gone = [...this.goneByHandAt].filter(
+      ([other, at]) => isLike(other) && now <= Math.max(at, this.illAt) + REPAIRED
+    )
+    return gone.length
+  }
+
   /** What a worker may take for EC2's quota. */
   #quotaLately(): number {
     const now = this.#world.clock.now()
@@ -480,7 +490,7 @@ export class Invariants {
     const { ec2 } = this.#world
     const leader = this.#world.leader()
     const rules = [...(ec2.rules.get(groupId)?.values() ?? [])]
-    if (this.#isFull(groupId, place, [...rules, ...gone], this.#quotaLately()))
+    if (this.#isFull(groupId, place, [...rules, ...gone], this.#quotaLately() - this.#goneLately(groupId, place)))
       this.#fullAt.set(`${groupId} ${familyOf(place)}`, at)
     if (leader?.caller.id !== by || ec2.isLate) return
     this.#noteWhatIsKept(this.#truth.asked())
