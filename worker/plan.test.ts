@@ -208,6 +208,13 @@ t.test('what was read before our time is not revoked where a claim is missing th
     const plan = planChanges(missing, viewOf([ours(a)]), before, quota)
     t.same([plan.modify, plan.revoke, plan.orphans], [[], [], []], JSON.stringify(quota))
   }
+  const [wide, part] = [{ ...rule(400), toPort: 500 }, rule(450)]
+  const order = planChanges(claimsOf(claimOf(a, 20), claimOf(part, 20)), viewOf([ours(wide)]), before, ROOM).authorize
+  t.same(
+    order.map((claim) => claim.rule),
+    [part, a],
+    'what may pass by it comes first'
+  )
   const unknown = claimsOf(claimOf(c, 20, false))
   const strange = { ...before, lastAskedBy: () => undefined }
   t.same(planChanges(unknown, viewOf([ours(a)]), strange, ROOM).revoke, [], 'though nobody knows yet whether it may')

@@ -86,14 +86,12 @@ export function planChanges(
       if (view.unseen.get(key) === 'proven' && background.keptFor(rule) === pod.uid) return true
       return background.inherited && (wanted.cidr === rule.cidr || background.describes(rule, pod))
     })
-  const spares = [
-    ...unclaimed.filter((rule) => !mayHoldClaim(rule)).map((rule) => ({ id: rule.id, candidates: [rule], rule })),
-    ...settling.spares
-  ]
+  const former = unclaimed.map((rule) => ({ id: rule.id, candidates: [rule], rule }))
+  const spares = [...former.filter(({ rule }) => !mayHoldClaim(rule)), ...settling.spares]
   const open = missing.filter((claim) => !settling.modify.some((change) => change.claim === claim))
   // What EC2 refuses whatever room there is takes no place; what passes by an old rule instead goes on passing by it.
   const [refused, possible] = [open.filter(background.refused), open.filter((claim) => !background.refused(claim))]
-  const inOrder = inOrderOfAge(possible, passingBy(spares, background.keptFor))
+  const inOrder = inOrderOfAge(possible, passingBy([...former, ...settling.spares], background.keptFor))
   const isRisked = leaningOn([...refused, ...possible.filter(background.suspect)], background.keptFor)
   const reused = reuse(spares, inOrder, background, isRisked, (family) => quota[family] - fillOf(view, family))
   const left = spares.filter(({ id }) => !reused.changes.some(({ ruleId }) => ruleId === id))
