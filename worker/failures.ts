@@ -119,7 +119,7 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   rejected: {
     ...once,
     when: 'any other 4xx',
-    then: 'the rule that EC2 refuses is told on its pod, and left out for a minute; a Modify is replaced by Revoke and Authorize',
+    then: "the rule that EC2 refuses is told on its pod, left out for a minute, and takes nobody's place; what was to become it stays as it is",
     observeAgain: true,
     bisect: true,
     retryAfter: 5000,
