@@ -49,7 +49,7 @@ export async function authorizeMissing(
   const current = (): Plan => decide(deps, groupId, { failed, suspect }).plan
   for (let round = 1, refusals = 0; round <= ROUNDS; round++) {
     failures = []
-    const { authorize: missing, makeRoom, modify, waiting } = current()
+    const { authorize: missing, makeRoom, modify } = current()
     if (missing.length + makeRoom.length + modify.length === 0) break
     const attempt = attemptInto(failures)
     const [before, failedBefore] = [deps.book.record(groupId), failed.size]
@@ -75,8 +75,7 @@ export async function authorizeMissing(
       // What was gained may let the next rules of an edited pod go, and make room; what was refused leaves its place to others. Where
       // there was room for all, who has come meanwhile is served with those who are still to come.
       const next = current()
-      if ([makeRoom, modify, waiting, next.makeRoom, next.modify].some((list) => list.length > 0) || refusedMore)
-        continue
+      if (next.makeRoom.length + next.modify.length > 0 || refusedMore) continue
       break
     }
     refusals += 1

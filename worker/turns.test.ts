@@ -31,6 +31,27 @@ async function slow(action: Action, quota = 60): Promise<World> {
   return world
 }
 
+t.test('who comes while others are served waits for COALESCE with those who are still to come', async (t) => {
+  const world = createWorld([GROUP], { COALESCE: '10s' })
+  world.restart()
+  await world.clock.advance(30_000)
+  world.ec2.latency = () => 500
+  for (const [name, delay] of [
+    ['a', 100],
+    ['b', 2000],
+    ['c', 0]
+  ] as const) {
+    await runPod(world, name, `10.64.0.${String(name.charCodeAt(0) - 96)}`)
+    await world.clock.advance(delay)
+  }
+  const authorizes = (): number => world.ec2.calls.get('AuthorizeSecurityGroupIngress') ?? 0
+  await world.clock.advance(5000)
+  t.equal(authorizes(), 1)
+  await world.clock.advance(6000)
+  t.equal(authorizes(), 2)
+  t.same(portsIn(world, GROUP), [443, 443, 443])
+})
+
 t.test('nothing is authorized for a pod that has ended meanwhile', async (t) => {
   const world = await slow('AuthorizeSecurityGroupIngress')
   await world.clock.advance(1000)
