@@ -7,6 +7,7 @@ import { classify, classifyCredentials } from '../failures.ts'
 import type { Timers } from '../queue.ts'
 import { Ec2Failure } from '../securityGroups.ts'
 import type { Turn } from '../securityGroups.ts'
+import { Ec2Protocol } from './ec2Protocol.ts'
 
 /** A call that was made, or given up. `code` is empty when it succeeded. */
 export interface CallReport {
@@ -62,9 +63,10 @@ const MAX_SOCKETS = 512
 
 /** The SDK's client: it tries once, for the queue owns retries. @param timeout milliseconds */
 export function connectEc2(region: string, timeout: number): EC2Client {
-  return new EC2Client({
+  const client = new EC2Client({
     region,
     maxAttempts: 1,
+    protocol: Ec2Protocol,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: 2000,
       requestTimeout: timeout,
@@ -74,6 +76,9 @@ export function connectEc2(region: string, timeout: number): EC2Client {
       httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS }
     })
   })
+  // It copies every answer without what is secret, and tells it to nobody: no logger is set.
+  client.middlewareStack.remove('loggerMiddleware')
+  return client
 }
 
 export function createEc2(options: Ec2Options): Ec2 {
