@@ -300,12 +300,14 @@ export class Invariants {
 
   /** What somebody took away by hand, of the family, and no read need have shown gone. */
   #goneLately(groupId: SecurityGroupId, place: Place): number {
-    const now = this.#world.clock.now()
     const isLike = (other: Place): boolean => other.startsWith(groupId) && familyOf(other) === familyOf(place)
-    const gone = [...this.goneByHandAt].filter(
-      ([other, at]) => isLike(other) && now <= Math.max(at, this.illAt) + REPAIRED
-    )
-    return gone.length
+    return [...this.goneByHandAt.keys()].filter((other) => isLike(other) && this.#isGoneLately(other)).length
+  }
+
+  /** Somebody took it away by hand: until a read shows it, nobody can know that it is gone. */
+  #isGoneLately(place: Place): boolean {
+    const gone = this.goneByHandAt.get(place)
+    return gone !== undefined && this.#world.clock.now() <= Math.max(gone, this.illAt) + REPAIRED
   }
 
   /** What a worker may take for EC2's quota. */
@@ -409,16 +411,13 @@ export class Invariants {
   }
 
   /** What the pod keeps of what passes by the rule of this place, for so long that it is known. */
-  #partsKnown(place: Place, uid: string): Passage[] {
+  #partsKnown(place: Place, uid: string): { readonly place: Place; readonly passage: Passage }[] {
     const whole = passageOf(place)
     const known = this.#knownUntil()
-    const parts: Passage[] = []
+    const parts: { readonly place: Place; readonly passage: Passage }[] = []
     for (const [other, held] of this.#kept) {
-      // Until a read shows it, nobody can know that it is gone.
-      const gone = this.goneByHandAt.get(other)
-      if (gone !== undefined && this.#world.clock.now() <= Math.max(gone, this.illAt) + REPAIRED) continue
       const common = (held.get(uid)?.since ?? Infinity) < known ? inCommon(whole, passageOf(other)) : undefined
-      if (common !== undefined) parts.push(common)
+      if (common !== undefined) parts.push({ place: other, passage: common })
     }
     return parts
   }
@@ -508,7 +507,7 @@ export class Invariants {
       if (!permitted || !this.#isTold(by, pod, groupId) || !rule.description.endsWith(`/${pod.name}`)) continue
       const open = rules.map((rule) => passageOf(placeOf(groupId, ruleKey(rule))))
       const parts = this.#partsKnown(place, uid)
-      const lost = parts.filter((part) => !isOpen(part, open))
+      const lost = parts.filter((part) => !isOpen(part.passage, open) && !this.#isGoneLately(part.place))
       if (lost.length === 0) continue
       // In a group that is full, as far as the worker knows, its places are left to it, and who may not modify has one less for a moment.
       const wasFull = at <= (this.#fullAt.get(`${groupId} ${familyOf(place)}`) ?? -Infinity) + CALLS
