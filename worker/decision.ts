@@ -50,8 +50,8 @@ export interface Findings {
   readonly failed?: Keys
   /** EC2 did so when it was asked last. */
   readonly suspect?: Keys
-  /** What went to make room for them had their places. */
-  readonly promised?: Keys
+  /** Places were kept for them when rules went to make room, in this order. */
+  readonly promised?: readonly RuleKey[]
   /** Whether it is known why nobody claims the rule any more; as a rule by what is before us. */
   readonly explained?: (rule: ObservedRule) => boolean
 }
@@ -62,14 +62,15 @@ const NONE: Keys = new Set<RuleKey>()
 export function decide(
   deps: DecisionDeps,
   groupId: SecurityGroupId,
-  { explained = explainedBy(deps, groupId), failed = NONE, promised = NONE, suspect = NONE }: Findings = {}
+  { explained = explainedBy(deps, groupId), failed = NONE, promised = [], suspect = NONE }: Findings = {}
 ): Decision {
   // Who is lost to the watch is planned for like all others, so that he keeps what he has, and his place, until it is known.
   const desired = wantedOf(deps, groupId)
   const { unmodifiable } = deps.book.record(groupId)
+  const promisedAt = new Map(promised.map((key, index) => [key, index]))
   const background = {
     explained,
-    promised: ({ rule }: Claim) => promised.has(ruleKey(rule)),
+    promised: ({ rule }: Claim) => promisedAt.get(ruleKey(rule)),
     refused: ({ rule }: Claim) => failed.has(ruleKey(rule)),
     suspect: ({ rule }: Claim) => suspect.has(ruleKey(rule)),
     keptFor: keptForBy(deps, groupId),

@@ -31,7 +31,7 @@ export interface Reuse {
 }
 
 /** Whether anything passes by both. */
-function overlap(one: Rule, other: Rule): boolean {
+export function overlap(one: Rule, other: Rule): boolean {
   if (one.cidr !== other.cidr) return false
   if (one.protocol === 'all' || other.protocol === 'all') return true
   return one.protocol === other.protocol && one.fromPort <= other.toPort && other.fromPort <= one.toPort

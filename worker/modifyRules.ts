@@ -7,6 +7,7 @@ import type { Claim } from './desired.ts'
 import { describePod } from './description.ts'
 import { HANDLING } from './failures.ts'
 import { isRecent } from './observation.ts'
+import { overlap } from './edits.ts'
 import type { Change } from './edits.ts'
 import { Ec2Failure } from './securityGroups.ts'
 
@@ -101,8 +102,9 @@ async function acceptRefusal(
     if (isRecent(book.record(groupId).observation, only.ruleId, now(), readLag)) throw failure
     return book.write(groupId, [{ kind: 'revoked', at: now(), ruleId: only.ruleId }])
   }
-  // What EC2 refuses for itself it would not authorize either: then nothing is to go for it.
-  if (failure.kind === 'rejected' && only !== undefined) failed.set(ruleKey(only.claim.rule), failure)
+  // What EC2 refuses for itself it may not authorize either: then nothing is to go by which some of it passes.
+  if (failure.kind === 'rejected' && only?.before.some((rule) => overlap(rule, only.claim.rule)) === true)
+    failed.set(ruleKey(only.claim.rule), failure)
   // A role without ec2:ModifySecurityGroupRules, or a quota that counts otherwise than we think: the old way is left.
   if (!['denied', 'quota', 'rejected'].includes(failure.kind)) throw failure
   logger.warn({ err: failure, securityGroupID: groupId }, 'rules cannot be modified: they are revoked and made anew')

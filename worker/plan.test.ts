@@ -39,7 +39,7 @@ const knowing = (
   explained,
   keptFor,
   inherited,
-  promised: () => false,
+  promised: () => undefined,
   refused: () => false,
   suspect: () => false,
   modifiable: () => true,

@@ -35,8 +35,8 @@ export interface Background {
   readonly keptFor: (rule: ObservedRule) => string | undefined
   /** uid of whoever asked for the rule last, and asks for it no more. */
   readonly lastAskedBy: (rule: ObservedRule) => string | undefined
-  /** A place was kept free for the claim when the rule went that had it. */
-  readonly promised: (claim: Claim) => boolean
+  /** The claim's number among those for which places were kept when rules went to make room; undefined: it is none of them. */
+  readonly promised: (claim: Claim) => number | undefined
   /** EC2 refuses the claim's rule for itself, whatever else the group holds. */
   readonly refused: (claim: Claim) => boolean
   /** EC2 did so when it was asked last: it is tried again, and nothing is taken away for it. */
@@ -109,19 +109,23 @@ export function planChanges(
     doubtful.map(([, claim]) => claim),
     hadBefore
   )
-  const explained = left.filter(({ candidates }) => candidates.every(background.explained)).map(({ rule }) => rule)
-  const spent = explained.filter((rule) => !isReplaced(rule) && !isRisked(rule) && !isDoubtful(rule))
+  // What it is not known to be any more, it may be still.
+  const candidates = new Map(left.map((spare) => [spare.rule, spare.candidates]))
+  const mayBe =
+    (is: (rule: ObservedRule) => boolean) =>
+    (rule: ObservedRule): boolean =>
+      (candidates.get(rule) ?? [rule]).some(is)
+  const explained = left.filter((spare) => spare.candidates.every(background.explained)).map(({ rule }) => rule)
+  const spent = explained.filter((rule) => ![isReplaced, isRisked, isDoubtful].some((is) => mayBe(is)(rule)))
   const orphans = left.filter((spare) => spare.candidates.length === 1 && !background.explained(spare.rule))
   const unserved = inOrder.filter((claim) => !changed.includes(claim))
-  const isWanted = leaningOn(unserved, background.keptFor)
+  const isWanted = mayBe(leaningOn(unserved, background.keptFor))
   const served = { authorize: [] as Claim[], first: [] as ObservedRule[], waiting: [] as Claim[] }
   for (const family of ['ipv4', 'ipv6'] as const) {
     const of = <T>(items: readonly T[], cidrOf: (item: T) => string): T[] =>
       items.filter((item) => familyOf(cidrOf(item)) === family)
     const wanted = of(unserved, ({ rule }) => rule.cidr)
     const owed = wanted.filter((claim) => spent.some((rule) => rule === reused.owed.get(claim)))
-    const isFirst = (claim: Claim): boolean => reused.owed.has(claim) || background.promised(claim)
-    const ordered = [...wanted.filter(isFirst), ...wanted.filter((claim) => !isFirst(claim))]
     const { first, places } = makeRoom(
       wanted.length,
       quota[family] - fillOf(view, family),
@@ -129,6 +133,11 @@ export function planChanges(
       isWanted,
       [...Map.groupBy(owed, ({ pod }) => pod.uid).values()].map(([next]) => next && reused.owed.get(next))
     )
+    // The place of what goes now is for whom it was his.
+    const isReplacing = (claim: Claim): boolean => first.some((rule) => rule === reused.owed.get(claim))
+    const rankOf = (claim: Claim): number =>
+      isReplacing(claim) ? -1 : (background.promised(claim) ?? (reused.owed.has(claim) ? OWED : OWED + 1))
+    const ordered = wanted.toSorted((one, other) => rankOf(one) - rankOf(other))
     served.first.push(...first)
     served.authorize.push(...ordered.slice(0, places))
     served.waiting.push(...ordered.slice(places))
@@ -158,11 +167,14 @@ function makeRoom(
 ): { first: readonly ObservedRule[]; places: number } {
   if (wanted <= room) return { first: [], places: wanted }
   const free = spent.filter((rule) => !isWanted(rule))
-  const inPlace =
-    room + free.length === 0 ? spent.filter((rule) => !free.includes(rule) && replaced.includes(rule)) : []
+  // What is left of a pod goes in a round of its own: what is free may not go after all.
+  const first = room === 0 && free.length === 0 ? spent.filter((rule) => replaced.includes(rule)) : free
   // Where more is there than there is room for, no place is given to anybody for what goes.
-  return { first: [...free, ...inPlace], places: Math.max(0, room + free.length + inPlace.length) }
+  return { first, places: Math.max(0, room + first.length) }
 }
+
+/** After all that places were promised to. */
+const OWED = 1_000_000
 
 /** What a lost reply left open is settled by saying again what it is to be: a claim decides, and without one it is spare. */
 function resolveUncertain(

@@ -110,7 +110,10 @@ async function reconcile(
       failures.push(...(await authorizeMissing(deps, groupId, { failed, suspect }, ended, ending)))
     lately.remember(groupId, failed)
     await ended
-    await attempt(() => revokeExplained(deps, groupId, decide(deps, groupId, { failed, suspect }).plan.revoke, ending))
+    const { makeRoom, revoke } = decide(deps, groupId, { failed, suspect }).plan
+    // What came to make room since then goes with the next run, which gives its place to whom it was.
+    const rest = unread === undefined ? revoke.filter((rule) => !makeRoom.includes(rule)) : revoke
+    await attempt(() => revokeExplained(deps, groupId, rest, ending))
     await attempt(async () => {
       orphansAgain = await revokeOrphans(deps, groupId, ending)
     })
@@ -166,7 +169,8 @@ function conclude(
     summarize({ desired, missing, orphans, quota, view, waiting })
   )
   const { owned, foreign, unseen } = view
-  const there = new Set<RuleKey>([...[...owned, ...foreign].map(ruleKey), ...unseen.keys()])
+  const proven = [...unseen].filter(([, state]) => state === 'proven').map(([key]) => key)
+  const there = new Set<RuleKey>([...[...owned, ...foreign].map(ruleKey), ...proven])
   lately.keepOnly(groupId, (key) => desired.claims.has(key) && !there.has(key))
   const delays = [
     ...(desired.refusals.length > 0 || failed.size + suspect.size > 0 ? [REFUSED_AGAIN] : []),

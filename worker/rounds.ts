@@ -56,7 +56,7 @@ export async function authorizeMissing(
     await attempt(() => modifyUntilTaken(deps, groupId, failed, () => current().modify))
     if (current().makeRoom.length > 0) await ended
     const planned = current()
-    const promised = new Set(planned.authorize.map(({ rule }) => ruleKey(rule)))
+    const promised = planned.authorize.map(({ rule }) => ruleKey(rule))
     if (planned.makeRoom.length > 0)
       await attempt(() =>
         revokeExplained(deps, groupId, [...new Set([...planned.makeRoom, ...planned.revoke])], ending)
@@ -69,7 +69,9 @@ export async function authorizeMissing(
     // What waited for what was to be authorized; a reply that was lost just now is not to be asked for again at once.
     if (failures.length === 0) await attempt(() => modifyUntilTaken(deps, groupId, failed, () => left().modify))
     const isFull = refused instanceof Ec2Failure && refused.kind === 'quota'
-    if (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, authorize))) {
+    const there = new Set(deps.book.view(groupId).owned.map(ruleKey))
+    const made = authorize.filter(({ rule }) => there.has(ruleKey(rule)))
+    if (!isFull && (refused !== undefined || !refuteQuota(deps, groupId, made))) {
       const refusedMore = failed.size > failedBefore
       if (failures.length > 0 || (deps.book.record(groupId) === before && !refusedMore)) break
       // What was gained may let the next rules of an edited pod go, and make room; what was refused leaves its place to others. Where
