@@ -305,6 +305,12 @@ t.test('what a pod goes on asking for passes all the while, though the group has
     'the other half stays until the whole is there'
   )
   t.same(planned([wide], [one, b], 2).revoke, [ruleKey(b)], 'what has nothing in common with it goes at once')
+  const uncertain = { ...viewOf([]), uncertain: [{ id: 'sgr-1', candidates: [ours(wide), ours(one)] }] }
+  t.same(
+    planChanges(claimsOf(claimOf(two, 20)), uncertain, keptForEditor, ROOM).revoke,
+    [],
+    'nor what it may be still, and by which it passes then'
+  )
   const denied = planChanges(claimsOf(claimOf(wide, 20, false)), viewOf([one, b].map(ours)), keptForEditor, ROOM)
   t.same([denied.authorize, denied.revoke.map(ruleKey)], [[], [ruleKey(b)]], 'while nobody knows whether it may')
   const crowded = claimsOf(claimOf(wide, 20, false), claimOf(rule(9), 30))

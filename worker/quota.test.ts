@@ -57,6 +57,19 @@ t.test('a place that somebody else takes while it is to be tried does not end th
   t.same([held(world), reasonOf(world, 'p-3')], [4, 'RulesInEffect'])
 })
 
+t.test('a rule that is refused for itself when one more is tried tells nothing of the quota', async (t) => {
+  const world = createWorld([GROUP])
+  world.ec2.quota = 5
+  world.ec2.refuses = ({ cidr }) => cidr === '10.64.1.6/32'
+  world.restart()
+  await crowd(world, 20)
+  await world.clock.advance(30_000)
+  world.ec2.calls.clear()
+  await world.clock.advance(1_800_000)
+  t.equal(held(world), 5)
+  t.ok(authorizes(world) <= 12, `${String(authorizes(world))} calls in half an hour`)
+})
+
 /** Pods of both families, which ask all at once. */
 async function crowdOfBoth(world: World, count: number): Promise<void> {
   for (let index = 1; index <= count; index++) {

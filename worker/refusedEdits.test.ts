@@ -1,4 +1,5 @@
 /** Lives with rules that EC2 refuses for themselves: nothing is given away for them, and they keep nobody else waiting. */
+import { ModifySecurityGroupRulesCommand } from '@aws-sdk/client-ec2'
 import t from 'tap'
 import { parseAnnotations } from '../shared/annotation.ts'
 import type { Protocol } from '../shared/rules.ts'
@@ -150,6 +151,72 @@ t.test(
   }
 )
 
+for (const throttled of [false, true])
+  t.test(
+    `what a full group lets go gives its place to whom it was${throttled ? ', though EC2 throttles' : ''}`,
+    async (t) => {
+      const world = await worldOf('2', {})
+      world.cluster.create('late', ask('tcp:443'))
+      await world.clock.advance(1000)
+      await runPod(world, 'a', '10.64.0.1', ask('tcp:400-500'))
+      await world.clock.advance(1000)
+      await runPod(world, 'c', '10.64.0.3')
+      await world.clock.advance(1000)
+      world.cluster.edit('late', { addresses: ['10.64.0.9'], phase: 'Running', startedAt: world.clock.now() })
+      world.ec2.byHand((rules, id) => {
+        const foreign = { id, owned: false, description: '', protocol: 'tcp' as Protocol, fromPort: 1, toPort: 1 }
+        rules.get(GROUP)?.set(id, { ...foreign, cidr: '192.0.2.1/32' })
+      })
+      await world.clock.advance(130_000)
+      world.ec2.denied.add(MODIFY)
+      if (throttled) world.ec2.faults = ['throttled']
+      edit(world, 'a', 'tcp:443')
+      world.cluster.edit('c', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+      await world.clock.advance(30_000)
+      t.same(held(world), [...at('1:443'), '192.0.2.1/32:1'])
+    }
+  )
+
+t.test('of several that edit in a full group where no rule may be modified, each keeps its place', async (t) => {
+  const world = await worldOf('2', { a: 'tcp:400-500', b: 'tcp:443' })
+  world.ec2.denied.add(MODIFY)
+  edit(world, 'a', 'tcp:450,tcp:900')
+  edit(world, 'b', 'tcp:80')
+  await world.clock.advance(30_000)
+  t.same(held(world), at('1:450', '2:80'))
+  const fuller = await worldOf('3', { a: 'tcp:301-500', b: 'tcp:301-500' })
+  fuller.ec2.quota = 2
+  fuller.ec2.denied.add(MODIFY)
+  edit(fuller, 'a', 'tcp:100-500,udp:53')
+  edit(fuller, 'b', 'udp:53')
+  await fuller.clock.advance(30_000)
+  t.same(held(fuller), at('1:100', '2:53'), 'also where EC2 takes fewer than we know')
+})
+
+t.test('who edits while a run fails keeps his place for the next one', async (t) => {
+  const world = await worldOf('2', {})
+  world.cluster.create('late', ask('tcp:443'))
+  await world.clock.advance(1000)
+  await runPod(world, 'a', '10.64.0.1', ask('tcp:443'))
+  await world.clock.advance(1000)
+  await runPod(world, 'b', '10.64.0.2', ask('tcp:443'))
+  await world.clock.advance(1000)
+  world.cluster.edit('late', { addresses: ['10.64.0.9'], phase: 'Running', startedAt: world.clock.now() })
+  // That no rule may be modified is known since the last sweep, which could not correct what somebody wrote.
+  world.ec2.denied.add(MODIFY)
+  world.ec2.byHand((rules) => {
+    for (const [id, rule] of rules.get(GROUP) ?? []) rules.get(GROUP)?.set(id, { ...rule, description: 'mine!' })
+  })
+  await world.clock.advance(70_000)
+  world.ec2.latency = () => 1000
+  world.ec2.faults = ['none', 'throttled']
+  edit(world, 'a', 'tcp:80')
+  await world.clock.advance(2500)
+  edit(world, 'b', 'tcp:81')
+  await world.clock.advance(30_000)
+  t.ok(held(world).includes('10.64.0.2/32:81'), String(held(world)))
+})
+
 t.test('nothing goes to make room for a pod that the watch has lost', async (t) => {
   const world = await worldOf('3', { a: 'tcp:400-500,tcp:600-700', b: 'tcp:443' })
   world.ec2.denied.add(MODIFY)
@@ -164,3 +231,47 @@ t.test('nothing goes to make room for a pod that the watch has lost', async (t) 
   await world.clock.advance(120_000)
   t.same(held(world), at('1:443', '1:650', '2:443'))
 })
+
+t.test(
+  'a Modify that EC2 refuses for reasons of its own is replaced by Revoke and Authorize, and keeps its place',
+  async (t) => {
+    const world = await worldOf('2', { a: 'tcp:443', b: 'tcp:443', late: 'tcp:443' })
+    const client = world.ec2.client.bind(world.ec2)
+    world.ec2.client = (caller) => {
+      const { send } = client(caller) as { send: (...given: unknown[]) => unknown }
+      const refusing = (...given: unknown[]): unknown => {
+        if (!(given[0] instanceof ModifySecurityGroupRulesCommand)) return send(...given)
+        const error = Object.assign(new Error('made to fail'), { $metadata: { httpStatusCode: 400 } })
+        return Promise.reject(Object.assign(error, { name: 'SomethingElse' }))
+      }
+      return { send: refusing } as unknown as ReturnType<typeof client>
+    }
+    world.restart()
+    await world.clock.advance(30_000)
+    edit(world, 'a', 'tcp:80')
+    await world.clock.advance(10_000)
+    t.same(held(world), at('1:80', '2:443'))
+    t.same([reasonOf(world, 'a'), reasonOf(world, 'late')], ['RulesInEffect', 'RuleQuotaExceeded'])
+  }
+)
+
+for (const fault of ['hangBefore', 'lostBefore', 'hangAfter'] as const)
+  t.test(`that a rule was refused is not forgotten over a lost reply: ${fault}`, async (t) => {
+    const world = await worldOf('2', {})
+    world.cluster.create('late', ask('tcp:443'))
+    await world.clock.advance(1000)
+    await runPod(world, 'a', '10.64.0.1', ask('tcp:400-500'))
+    await world.clock.advance(30_000)
+    world.ec2.denied.add(MODIFY)
+    world.ec2.refuses = ({ fromPort }) => fromPort === 444
+    edit(world, 'a', 'tcp:444')
+    await world.clock.advance(3000)
+    await runPod(world, 'b', '10.64.0.2')
+    await world.clock.advance(120_000)
+    world.cluster.edit('b', { phase: 'Succeeded', containersTerminatedAt: world.clock.now() })
+    world.ec2.faults = ['none', fault]
+    await world.clock.advance(500)
+    world.cluster.edit('late', { addresses: ['10.64.0.9'], phase: 'Running', startedAt: world.clock.now() })
+    await world.clock.advance(600_000)
+    t.same(held(world), at('1:400', '9:443'))
+  })
