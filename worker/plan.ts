@@ -1,5 +1,5 @@
 /** What to change in one security group: a function of what is claimed and what is there. Pure. */
-import { familyOf, ruleKey } from '../shared/rules.ts'
+import { ruleKey } from '../shared/rules.ts'
 import type { Family, RuleKey } from '../shared/rules.ts'
 import { inOrderOfAge } from './desired.ts'
 import type { Claim } from './desired.ts'
@@ -7,6 +7,7 @@ import { leaningOn, passingBy, reuse, whoWaits } from './edits.ts'
 import type { Change, Spare } from './edits.ts'
 import { fillOf } from './observation.ts'
 import type { GroupView } from './observation.ts'
+import { serve } from './places.ts'
 import type { ObservedPod } from './pods.ts'
 import type { ObservedRule } from './securityGroups.ts'
 
@@ -91,9 +92,10 @@ export function planChanges(
   const open = missing.filter((claim) => !settling.modify.some((change) => change.claim === claim))
   // What EC2 refuses whatever room there is takes no place; what passes by an old rule instead goes on passing by it.
   const [refused, possible] = [open.filter(background.refused), open.filter((claim) => !background.refused(claim))]
+  const room = (family: Family): number => quota[family] - fillOf(view, family)
   const inOrder = inOrderOfAge(possible, passingBy([...former, ...settling.spares], background.keptFor))
   const isRisked = leaningOn([...refused, ...possible.filter(background.suspect)], background.keptFor)
-  const reused = reuse(spares, inOrder, background, isRisked, (family) => quota[family] - fillOf(view, family))
+  const reused = reuse(spares, inOrder, background, isRisked, room)
   const left = spares.filter(({ id }) => !reused.changes.some(({ ruleId }) => ruleId === id))
   // Whoever widens, narrows or shifts a range keeps what both let in until the new one is there, which comes before anybody else's.
   const changed = [...settling.modify, ...reused.changes].map(({ claim }) => claim)
@@ -120,61 +122,17 @@ export function planChanges(
   const orphans = left.filter((spare) => spare.candidates.length === 1 && !background.explained(spare.rule))
   const unserved = inOrder.filter((claim) => !changed.includes(claim))
   const isWanted = mayBe(leaningOn(unserved, background.keptFor))
-  const served = { authorize: [] as Claim[], first: [] as ObservedRule[], waiting: [] as Claim[] }
-  for (const family of ['ipv4', 'ipv6'] as const) {
-    const of = <T>(items: readonly T[], cidrOf: (item: T) => string): T[] =>
-      items.filter((item) => familyOf(cidrOf(item)) === family)
-    const wanted = of(unserved, ({ rule }) => rule.cidr)
-    const owed = wanted.filter((claim) => spent.some((rule) => rule === reused.owed.get(claim)))
-    const { first, places } = makeRoom(
-      wanted.length,
-      quota[family] - fillOf(view, family),
-      of(spent, ({ cidr }) => cidr),
-      isWanted,
-      [...Map.groupBy(owed, ({ pod }) => pod.uid).values()].map(([next]) => next && reused.owed.get(next))
-    )
-    // The place of what goes now is for whom it was his.
-    const isReplacing = (claim: Claim): boolean => first.some((rule) => rule === reused.owed.get(claim))
-    const rankOf = (claim: Claim): number =>
-      isReplacing(claim) ? -1 : (background.promised(claim) ?? (reused.owed.has(claim) ? OWED : OWED + 1))
-    const ordered = wanted.toSorted((one, other) => rankOf(one) - rankOf(other))
-    served.first.push(...first)
-    served.authorize.push(...ordered.slice(0, places))
-    served.waiting.push(...ordered.slice(places))
-  }
-  const waitsForOthers = whoWaits(reused.changes, served.authorize, background.keptFor)
+  const { authorize, first, waiting } = serve(unserved, spent, isWanted, reused.owed, background.promised, room)
+  const waitsForOthers = whoWaits(reused.changes, authorize, background.keptFor)
   return {
     modify: [...settling.modify, ...reused.changes.filter((change) => !waitsForOthers.has(change))],
-    makeRoom: served.first,
-    authorize: served.authorize,
+    makeRoom: first,
+    authorize,
     revoke: spent.filter((rule) => !isWanted(rule)),
-    waiting: served.waiting,
+    waiting,
     orphans: orphans.map(({ rule }) => rule)
   }
 }
-
-/**
- * What of one family is to be revoked before anything is authorized, and for how many there is room then. What something leans on that is
- * still to come goes only if nothing else makes room, one rule of a pod at a time: what comes in its place may be all that leans on the rest.
- * @param replaced of each pod the rule in whose place something else of it is to come
- */
-function makeRoom(
-  wanted: number,
-  room: number,
-  spent: readonly ObservedRule[],
-  isWanted: (rule: ObservedRule) => boolean,
-  replaced: readonly (ObservedRule | undefined)[]
-): { first: readonly ObservedRule[]; places: number } {
-  if (wanted <= room) return { first: [], places: wanted }
-  const free = spent.filter((rule) => !isWanted(rule))
-  // What is left of a pod goes in a round of its own: what is free may not go after all.
-  const first = room === 0 && free.length === 0 ? spent.filter((rule) => replaced.includes(rule)) : free
-  // Where more is there than there is room for, no place is given to anybody for what goes.
-  return { first, places: Math.max(0, room + first.length) }
-}
-
-/** After all that places were promised to. */
-const OWED = 1_000_000
 
 /** What a lost reply left open is settled by saying again what it is to be: a claim decides, and without one it is spare. */
 function resolveUncertain(
