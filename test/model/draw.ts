@@ -47,9 +47,12 @@ const steps = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>
 
 const UNTROUBLED = Object.fromEntries(Object.entries(WEIGHTS).filter(([name]) => !isTrouble(name as StepName)))
 
-/** One in six is without trouble: there the bounds are seconds. One in six is of edits, in groups that are nearly full. */
+/** Of edits, in groups that are nearly full. */
+export const edits: fc.Arbitrary<History> = fc.record({ setting: editing, steps: steps(stepOf(EDITING)) })
+
+/** One in six is without trouble: there the bounds are seconds. One in six is of edits. */
 export const history: fc.Arbitrary<History> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ setting, steps: steps(stepOf(WEIGHTS)) }) },
   { weight: 1, arbitrary: fc.record({ setting, steps: steps(stepOf(UNTROUBLED)) }) },
-  { weight: 1, arbitrary: fc.record({ setting: editing, steps: steps(stepOf(EDITING)) }) }
+  { weight: 1, arbitrary: edits }
 )

@@ -1,6 +1,6 @@
 /** Runs histories and tells how it went, as JSON: outside of the test runner, whose hooks on promises cost more than the histories. */
 import fc from 'fast-check'
-import { history } from './draw.ts'
+import { edits, history } from './draw.ts'
 import { live } from './history.ts'
 import type { History } from './history.ts'
 import type { Invariant, Wrong } from './invariants.ts'
@@ -16,12 +16,20 @@ export interface Report {
   readonly failure?: { readonly wrongs: readonly Wrong[]; readonly history: History }
 }
 
-/** @param only look for this one, and do not shorten the history; undefined: for all */
-async function check(seed: number, numRuns: number, only: Invariant | undefined): Promise<Report> {
+/**
+ * @param only look for this one, and do not shorten the history; undefined: for all
+ * @param drawn which histories
+ */
+async function check(
+  seed: number,
+  numRuns: number,
+  only: Invariant | undefined,
+  drawn: fc.Arbitrary<History>
+): Promise<Report> {
   const lengths: number[] = []
   const deeds: Record<string, number> = {}
-  const property = fc.asyncProperty(history, async (drawn) => {
-    const told = await live(drawn)
+  const property = fc.asyncProperty(drawn, async (history) => {
+    const told = await live(history)
     lengths.push(told.length)
     for (const [deed, count] of told.deeds) deeds[deed] = (deeds[deed] ?? 0) + count
     return !told.wrongs.some(({ invariant }) => only === undefined || invariant === only)
@@ -43,6 +51,11 @@ if (HISTORY !== undefined) {
 } else
   console.log(
     JSON.stringify(
-      await check(Number(process.argv[2]), Number(process.argv[3]), process.argv[4] as Invariant | undefined)
+      await check(
+        Number(process.argv[2]),
+        Number(process.argv[3]),
+        process.argv[4] as Invariant | undefined,
+        process.argv[5] === 'edits' ? edits : history
+      )
     )
   )

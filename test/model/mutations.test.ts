@@ -15,7 +15,7 @@ interface Mutation {
   readonly from: string
   readonly to: string
   /** Of those that are hard to meet: histories until it was met once, from this seed. */
-  readonly rare?: { readonly seed: number; readonly runs: number }
+  readonly rare?: { readonly seed: number; readonly runs: number; readonly drawn: 'edits' }
 }
 
 const MUTATIONS: readonly Mutation[] = [
@@ -46,7 +46,7 @@ const MUTATIONS: readonly Mutation[] = [
     file: 'worker/edits.ts',
     from: 'return uid !== undefined && byPod',
     to: "return uid === '' && byPod",
-    rare: { seed: 21, runs: 1300 }
+    rare: { seed: 3, runs: 2000, drawn: 'edits' }
   },
   {
     invariant: 'foreign',
@@ -100,8 +100,8 @@ async function tryOut({ file, from, invariant, rare, to }: Mutation): Promise<Re
     if (parts.length !== 2) throw new Error(`'${from}' stands in ${file} ${String(parts.length - 1)} times, not once`)
     writeFileSync(join(copy, file), parts.join(to))
     const main = join(copy, 'test/model/main.ts')
-    const { runs, seed } = rare ?? { runs: RUNS, seed: 7 }
-    const child = spawn(process.execPath, [main, String(seed), String(runs), invariant], {
+    const { drawn, runs, seed } = rare ?? { runs: RUNS, seed: 7, drawn: 'all' }
+    const child = spawn(process.execPath, [main, String(seed), String(runs), invariant, drawn], {
       stdio: ['ignore', 'pipe', 'inherit']
     })
     return JSON.parse(await text(child.stdout)) as Report
