@@ -119,7 +119,7 @@ export const HANDLING: Readonly<Record<FailureKind, Handling>> = {
   rejected: {
     ...once,
     when: 'any other 4xx',
-    then: "the rule that EC2 refuses is told on its pod, left out for a minute, and takes nobody's place; what was to become it stays as it is",
+    then: "the rule that EC2 refuses is told on its pod, left out for a minute, and takes nobody's place, and what passes by an old rule of the pod instead goes on passing; a Modify of a rule by which nothing of it passes is replaced by Revoke and Authorize",
     observeAgain: true,
     bisect: true,
     retryAfter: 5000,

@@ -21,7 +21,7 @@ export interface RoundDeps extends EndingDeps {
   readonly brake: Brake
 }
 
-/** Of one run, at most: each has made room for the next, so that there are no more than a pod has ranges, which are 60. */
+/** Of one run, at most: each has made room for the next, of which a pod needs one a range (60 at most), or found a rule that EC2 refuses. */
 const ROUNDS = 100
 /** What is left takes its room, whatever kept it from being revoked. */
 export const UNEXPLAINED: Findings = { explained: () => false }

@@ -5,6 +5,7 @@ import type { EC2ClientConfig } from '@aws-sdk/client-ec2'
 import fc from 'fast-check'
 import t from 'tap'
 import { oddPage, plainPage, PROLOG } from './ec2AnswersFixture.ts'
+import { connectEc2 } from './ec2Client.ts'
 import { Ec2Protocol } from './ec2Protocol.ts'
 
 interface Answer {
@@ -62,6 +63,16 @@ async function both(text: string | Uint8Array, status = 200) {
 
 t.test('the SDK builds on the core that we build on', (t) => {
   t.ok(clients.theirs.config.protocol instanceof AwsEc2QueryProtocol, 'else package.json names two versions')
+  t.end()
+})
+
+t.test("the worker's client reads so, and copies no answer for a logger", (t) => {
+  const { config, middlewareStack } = connectEc2('eu-west-1', 1000)
+  t.ok(config.protocol instanceof Ec2Protocol)
+  t.same(
+    middlewareStack.identify().filter((name) => name.includes('loggerMiddleware')),
+    []
+  )
   t.end()
 })
 
